@@ -1,0 +1,1 @@
+"""Who may do what: principals, the one decision function, credentials."""

@@ -1,0 +1,128 @@
+"""May this caller make this call, and to which version? Answers are remembered until keys or routes change."""
+
+from __future__ import annotations
+
+import math
+from urllib.parse import parse_qs, unquote
+
+import msgspec
+
+from slipway.access.authorization_header import key_from_header
+from slipway.access.decisions import Action, Resource, authorize
+from slipway.access.principals import Principal
+from slipway.errors import InputError, NoSuchAlgorithm, ParsingError
+from slipway.gateway.directory import Directory
+from slipway.settings import Settings
+from slipway.types import Version
+
+PREFIX = "/v1/algo/"
+_REMEMBERED = 20_000
+
+_check_json = msgspec.json.Decoder(msgspec.Raw).decode
+_CONTENT_TYPES = {
+    b"": "json",
+    b"application/json": "json",
+    b"text/plain": "text",
+    b"application/text": "text",
+    b"application/octet-stream": "binary",
+}
+
+
+class Options(msgspec.Struct, frozen=True):
+    """What the query of a call asks for."""
+
+    timeout: float | None = None  # seconds
+    stdout: bool = False
+    output: str = ""  # "", "raw" or "void"
+
+
+class Admitted(msgspec.Struct, frozen=True):
+    """A caller that may call a version, with the options of its request line."""
+
+    principal: Principal
+    version: Version
+    name: str  # owner/name
+    timeout: float  # seconds
+    stdout: bool
+    output: str
+
+
+class Admission:
+    """Decides from the two strings that repeat from call to call: the credential and the request target."""
+
+    def __init__(self, directory: Directory, settings: Settings) -> None:
+        self._directory, self._settings = directory, settings
+        self._remembered: dict[tuple[bytes, bytes], Admitted] = {}
+
+    def forget(self) -> None:
+        """Keys or routes have changed."""
+        self._remembered.clear()
+
+    def admit(self, authorization: bytes, target: bytes) -> Admitted:
+        """Who calls what. Raises AuthenticationError, PermissionDenied, NoSuchAlgorithm, NoSuchVersion, InputError."""
+        key = (authorization, target)
+        admitted = self._remembered.get(key)
+        if admitted is None:
+            admitted = self._decide(authorization, target)
+            if len(self._remembered) >= _REMEMBERED:
+                self._remembered.clear()
+            self._remembered[key] = admitted
+        return admitted
+
+    def caller(self, authorization: bytes) -> Principal:
+        """Who the credential belongs to; raises AuthenticationError."""
+        return self._directory.principal(key_from_header(authorization.decode("latin-1")))
+
+    def _decide(self, authorization: bytes, target: bytes) -> Admitted:
+        principal = self.caller(authorization)
+        owner, name, selector = split_target(target)
+        own = principal.account.admin or principal.account.name == owner
+        version = self._directory.routes.resolve(owner, name, selector, own)
+        authorize(principal, Action.CALL, Resource("algorithm", owner, version.callability == "public"))
+        options = parse_options(target)
+        if options.stdout and not own:
+            options = msgspec.structs.replace(options, stdout=False)
+        timeout = min(options.timeout or version.scaling.timeout_seconds, self._settings.call_timeout_max_seconds)
+        return Admitted(principal, version, f"{owner}/{name}", timeout, options.stdout, options.output)
+
+
+def split_target(target: bytes) -> tuple[str, str, str]:
+    """Owner, name and version selector of `/v1/algo/owner/name[/selector][/][?…]`; raises NoSuchAlgorithm."""
+    path = unquote(target.split(b"?", 1)[0].decode("latin-1")).removeprefix(PREFIX).removesuffix("/")
+    parts = path.split("/")
+    if not 2 <= len(parts) <= 3 or not all(parts):
+        raise NoSuchAlgorithm(f"{PREFIX}{path} names no algorithm: use {PREFIX}OWNER/NAME[/VERSION]")
+    return parts[0], parts[1], parts[2] if len(parts) == 3 else ""
+
+
+def parse_options(target: bytes) -> Options:
+    """The query's options; raises InputError naming the parameter that is wrong."""
+    query = parse_qs(target.partition(b"?")[2].decode("latin-1"), keep_blank_values=True)
+    timeout, output = None, query.get("output", [""])[-1]
+    if "timeout" in query:
+        try:
+            timeout = float(query["timeout"][-1])
+        except ValueError:
+            timeout = math.nan
+        if not 0 < timeout < math.inf:
+            raise InputError(f"timeout must be a number of seconds above 0, not {query['timeout'][-1]!r}")
+    if output not in ("", "raw", "void"):
+        raise InputError(f"output must be raw or void, not {output!r}")
+    return Options(timeout, query.get("stdout", [""])[-1].lower() == "true", output)
+
+
+def checked_body(content_type: bytes, body: bytes) -> str:
+    """The kind of input (json, text, binary) that a body is; raises ParsingError if it is not what it says."""
+    kind = _CONTENT_TYPES.get(content_type)
+    if kind is None:
+        kind = _CONTENT_TYPES.get(content_type.split(b";")[0].strip().lower(), "json")
+    try:
+        if kind == "json":
+            _check_json(body)
+        elif kind == "text":
+            body.decode()
+    except msgspec.DecodeError as error:
+        raise ParsingError(f"the body is not valid JSON: {error}") from error
+    except UnicodeDecodeError as error:
+        raise ParsingError(f"the body is not UTF-8 text: {error}") from error
+    return kind

@@ -1,0 +1,157 @@
+"""Which queue a call goes to: this gateway's own, or that of the gateway to which the version belongs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import time
+from typing import TYPE_CHECKING
+
+from slipway.gateway.call import Call
+from slipway.gateway.queue import VersionQueue
+from slipway.gateway.replica import ReplicaConnection
+from slipway.gateway.tasks import background
+from slipway.routing.ownership import owner_of
+from slipway.types import Version
+from slipway.wire.messages import Discard, Exited, Lease, Members, StartFailed
+
+if TYPE_CHECKING:
+    from slipway.gateway.hosts import HostLink
+    from slipway.gateway.peers import Peers
+
+_BUSY_SWEEP_SECONDS = 0.05
+_IDLE_SWEEPS = 20  # every how many of these the quiet queues are looked at too
+
+logger = logging.getLogger(__name__)
+
+
+class Dispatcher:
+    """Owns this gateway's queues. The host tells it who the gateways are; every one computes the same owners."""
+
+    def __init__(self, name: str, reply_limit: int) -> None:
+        self.name = name
+        self.in_flight = 0
+        self._reply_limit = reply_limit
+        self._queues: dict[str, VersionQueue] = {}
+        self._members: tuple[str, ...] = (name,)
+        self._owners: dict[str, str] = {}  # version id → gateway
+        self._sweeps = 0
+        self._host: HostLink
+        self._peers: Peers
+
+    def connect(self, host: HostLink, peers: Peers) -> None:
+        """Wire the two links, and start sweeping."""
+        self._host, self._peers = host, peers
+        self._sweep()
+
+    # --- calls ------------------------------------------------------------------------------------------------------
+
+    def submit(self, call: Call) -> None:
+        """Queue the call here, or hand it to the gateway that owns its version."""
+        owner = self._owners.get(call.version.id) or self._owner(call.version.id)
+        if owner == self.name:
+            self.submit_here(call)
+        else:
+            self._peers.submit(owner, call)
+
+    def submit_here(self, call: Call) -> None:
+        """Queue the call here, whoever owns its version: it was handed over already, or there is no other."""
+        self.queue(call.version).submit(call)
+
+    def withdraw(self, call: Call) -> None:
+        """The caller is gone."""
+        queue = self._queues.get(call.version.id)
+        if queue is not None:
+            queue.withdraw(call)
+        self._peers.withdraw(call)
+
+    def queue(self, version: Version) -> VersionQueue:
+        """The version's queue, made at its first use."""
+        queue = self._queues.get(version.id)
+        if queue is None:
+            queue = self._queues[version.id] = VersionQueue(version, self._host)
+        return queue
+
+    def keep_warm(self, versions: list[Version]) -> None:
+        """Make queues for versions that must have replicas without any call, where they belong here."""
+        for version in versions:
+            if self._owner(version.id) == self.name:
+                self.queue(version).sweep(time.monotonic())
+
+    # --- what the host says -----------------------------------------------------------------------------------------
+
+    def members(self, message: Members) -> None:
+        """The gateways have changed: versions may belong elsewhere now."""
+        if message.names == self._members:
+            return
+        self._members = message.names
+        self._owners.clear()
+        for queue in list(self._queues.values()):
+            if self._owner(queue.version.id) != self.name:
+                for call in queue.hand_over():
+                    self.submit(call)
+        self._peers.members(message.names)
+
+    def leased(self, message: Lease, descriptor: int) -> None:
+        """A replica is ready; its socket is ours."""
+        queue = self._queues.get(message.version_id)
+        connection = socket.socket(fileno=descriptor)
+        if queue is None or not queue.wanted:
+            connection.close()
+            self._host.send(Discard(replica=message.replica, cause="surplus"))
+            return
+        background(self._adopt(message, queue, connection))
+
+    async def _adopt(self, lease: Lease, queue: VersionQueue, connection: socket.socket) -> None:
+        connection.setblocking(False)
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.create_unix_connection(
+                lambda: ReplicaConnection(lease, queue, self._reply_limit), sock=connection
+            )
+        except OSError as error:
+            logger.warning("lease of replica %s failed: %s", lease.replica, error)
+            connection.close()
+
+    def exited(self, message: Exited) -> None:
+        """A replica has ended."""
+        if queue := self._queues.get(message.version_id):
+            queue.exited(message)
+
+    def start_failed(self, message: StartFailed) -> None:
+        """A replica could not be started."""
+        if queue := self._queues.get(message.version_id):
+            queue.start_failed(message)
+
+    def host_back(self) -> None:
+        """A host is there again: repeat what is wanted."""
+        for queue in self._queues.values():
+            queue.ask_again()
+
+    def host_lost(self) -> None:
+        """The host is gone."""
+        for queue in self._queues.values():
+            queue.host_lost()
+
+    # --- helpers ----------------------------------------------------------------------------------------------------
+
+    def _owner(self, version_id: str) -> str:
+        owner = self._owners[version_id] = owner_of(version_id, self._members) or self.name
+        return owner
+
+    def _sweep(self) -> None:
+        asyncio.get_running_loop().call_later(_BUSY_SWEEP_SECONDS, self._sweep)
+        now = time.monotonic()
+        self._sweeps += 1
+        everything = self._sweeps % _IDLE_SWEEPS == 0
+        for queue in list(self._queues.values()):
+            if everything or queue.busy:
+                queue.sweep(now)
+        if everything:
+            self._forget_unused()
+
+    def _forget_unused(self) -> None:
+        for queue in [queue for queue in self._queues.values() if not queue.wanted and not queue.busy]:
+            if not queue.replicas and not queue.unsettled:
+                del self._queues[queue.version.id]

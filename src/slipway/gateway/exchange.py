@@ -1,0 +1,108 @@
+"""One HTTP request of the call path and its reply. The sink of its call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from slipway.errors import DiskFull, SlipwayError
+from slipway.gateway.admission import Admitted
+from slipway.gateway.call import Call
+from slipway.gateway.replies import (
+    failure_body,
+    raw_result,
+    refusal_body,
+    refusal_headers,
+    response,
+    result_body,
+    void_body,
+)
+from slipway.ids import id_text
+from slipway.journal.records import Phase
+
+if TYPE_CHECKING:
+    from slipway.gateway.invoke import Invoker
+
+Reply = Callable[[bytes], None]  # takes a whole HTTP response
+
+_JSON = b"application/json"
+
+
+class Exchange:
+    """From an admitted request to its recorded reply, whoever carries the bytes."""
+
+    __slots__ = ("_admitted", "_call", "_extra", "_invoker", "_reply", "_response", "_void_sent")
+
+    def __init__(self, invoker: Invoker, admitted: Admitted, extra: bytes, reply: Reply) -> None:
+        self._invoker = invoker
+        self._admitted = admitted
+        self._extra = extra  # header lines that every reply of this request carries
+        self._reply = reply
+        self._call: Call | None = None
+        self._response = b""
+        self._void_sent = False
+
+    def begin(self, call: Call) -> None:
+        """Hand the call over; with `output=void` the reply leaves as soon as the start is on disk."""
+        self._call = call
+        if self._admitted.output == "void":
+            self._invoker.recorder.record(call, self._admitted, "start", self._started, self._unrecorded)
+        else:
+            self._invoker.submit(call)
+
+    def abandon(self) -> None:
+        """The caller closed its connection."""
+        if self._call is not None and not self._call.done and self._admitted.output != "void":
+            self._invoker.withdraw(self._call)
+
+    def accepted(self, call: Call) -> None:
+        """A worker has begun the call."""
+
+    def completed(self, call: Call) -> None:
+        """The outcome is there: render it, and let it go once its record is on disk."""
+        self._invoker.ended()
+        phase: Phase = "call"
+        if self._admitted.output == "void":
+            phase = "end"
+        else:
+            self._response = self._render(call)
+        self._invoker.recorder.record(call, self._admitted, phase, self._durable, self._unrecorded)
+
+    def _render(self, call: Call) -> bytes:
+        request_id, admitted = id_text(call.id), self._admitted
+        if call.refusal is not None:
+            extra = self._extra + refusal_headers(call.refusal)
+            status = call.refusal.status if call.refusal.status != 499 else 400
+            return response(status, _JSON, extra, refusal_body(call.refusal, request_id))
+        if call.failure is not None:
+            return response(200, _JSON, self._extra, failure_body(call, request_id, admitted.stdout))
+        if admitted.output == "raw":
+            content_type, body = raw_result(call)
+            return response(200, content_type, self._extra + b"x-request-id: %b\r\n" % request_id.encode(), body)
+        return response(200, _JSON, self._extra, result_body(call, request_id, admitted.stdout))
+
+    def _durable(self) -> None:
+        if not self._void_sent:
+            self._reply(self._response)
+
+    def _started(self) -> None:
+        call = self._call
+        assert call is not None
+        self._void_sent = True
+        self._reply(response(200, _JSON, self._extra, void_body(id_text(call.id))))
+        self._invoker.submit(call)
+
+    def _unrecorded(self) -> None:
+        """The disk is full: a result that cannot be recorded is not given out."""
+        call = self._call
+        assert call is not None
+        if self._void_sent:
+            return
+        if self._admitted.output == "void":
+            self._invoker.ended()
+        self._reply(refusal(DiskFull("the call cannot be recorded: the disk is full"), self._extra, id_text(call.id)))
+
+
+def refusal(error: SlipwayError, extra: bytes, request_id: str) -> bytes:
+    """The HTTP response for a refusal."""
+    return response(error.status, _JSON, extra + refusal_headers(error), refusal_body(error, request_id))

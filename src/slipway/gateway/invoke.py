@@ -1,0 +1,104 @@
+"""From a request's parts to a call: admission, limits, the record of what is refused."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from slipway.errors import AuthenticationError, DiskFull, SlipwayError, TooLarge
+from slipway.gateway.admission import Admission, checked_body, split_target
+from slipway.gateway.call import Call
+from slipway.gateway.dispatch import Dispatcher
+from slipway.gateway.exchange import Exchange, Reply, refusal
+from slipway.gateway.recorder import Recorder
+from slipway.ids import id_text, new_id_bytes
+from slipway.settings import Settings
+
+Headers = Sequence[tuple[bytes, bytes]]  # names in lower case
+
+
+class Invoker:
+    """The call path behind whatever carried the request."""
+
+    def __init__(self, settings: Settings, admission: Admission, dispatcher: Dispatcher, recorder: Recorder) -> None:
+        self.recorder = recorder
+        self.in_flight = 0
+        self.body_limit = settings.body_limit_bytes
+        self._admission, self._dispatcher = admission, dispatcher
+        self._origins = frozenset(origin.encode() for origin in settings.cors_origins)
+
+    def invoke(self, target: bytes, headers: Headers, body: bytes, extra: bytes, reply: Reply) -> Exchange | None:
+        """Take one request. `reply` is called once, with the whole response; None if that has happened or will
+        happen without a call."""
+        arrived = time.monotonic()
+        authorization = content_type = origin = b""
+        for name, value in headers:
+            if name == b"authorization":
+                authorization = value
+            elif name == b"content-type":
+                content_type = value
+            elif name == b"origin":
+                origin = value
+        if origin and self._origins:
+            extra += self._allow(origin)
+        try:
+            admitted = self._admission.admit(authorization, target)
+            if not self.recorder.healthy:
+                raise DiskFull("the platform's disk is full: no call can be recorded")
+            kind = checked_body(content_type, body)
+        except SlipwayError as error:
+            self.refuse(error, target, authorization, extra, reply)
+            return None
+        exchange = Exchange(self, admitted, extra, reply)
+        caller = admitted.principal.account.name
+        deadline = arrived + admitted.timeout
+        self.in_flight += 1
+        exchange.begin(Call(new_id_bytes(), admitted.version, body, kind, caller, arrived, deadline, exchange))
+        return exchange
+
+    def too_large(self, target: bytes, headers: Headers, extra: bytes, reply: Reply) -> None:
+        """Refuse a body over the limit, before the rest of it is read."""
+        authorization = next((value for name, value in headers if name == b"authorization"), b"")
+        error = TooLarge(f"the body exceeds {self.body_limit} bytes: upload it and use data://")
+        self.refuse(error, target, authorization, extra, reply)
+
+    def refuse(self, error: SlipwayError, target: bytes, authorization: bytes, extra: bytes, reply: Reply) -> None:
+        """Answer a request that becomes no call; recorded by itself where its caller is known."""
+        algorithm = _algorithm(target)
+        try:
+            principal = self._admission.caller(authorization)
+        except AuthenticationError:
+            self.recorder.count_unauthenticated(algorithm)
+            reply(refusal(error, extra, ""))
+            return
+        name, key_id = principal.account.name, principal.key_id
+
+        def durable() -> None:
+            reply(refusal(error, extra, id_text(identity)))
+
+        identity = self.recorder.refused(name, key_id, algorithm, error.status, error.error_type, durable)
+
+    def submit(self, call: Call) -> None:
+        """Send a call on its way."""
+        self._dispatcher.submit(call)
+
+    def withdraw(self, call: Call) -> None:
+        """Its caller is gone."""
+        self._dispatcher.withdraw(call)
+
+    def ended(self) -> None:
+        """A call has its outcome."""
+        self.in_flight -= 1
+
+    def _allow(self, origin: bytes) -> bytes:
+        if origin in self._origins or b"*" in self._origins:
+            return b"access-control-allow-origin: %b\r\nvary: origin\r\n" % origin
+        return b""
+
+
+def _algorithm(target: bytes) -> str:
+    try:
+        owner, name, _ = split_target(target)
+    except SlipwayError:
+        return ""
+    return f"{owner}/{name}"

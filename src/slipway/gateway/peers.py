@@ -1,0 +1,265 @@
+"""Calls between gateways, in frames of the worker protocol: to its peers, a gateway is a worker with unlimited credit.
+
+A call that arrives where its version's queue is not is forwarded over a standing connection to the gateway that owns
+the queue. The gateway at which the client called keeps the call's record; the owner writes none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from slipway.errors import CapacityError, SlipwayError
+from slipway.gateway.call import Call
+from slipway.gateway.outcomes import failure_frame, outcome_from_error, reply_frame
+from slipway.gateway.tasks import background
+from slipway.types import AlgorithmFailure, Version
+from slipway.wire.frames import (
+    ACCEPTED,
+    CALL,
+    CANCEL,
+    ERROR,
+    LOG,
+    REPLY,
+    Decoder,
+    Frame,
+    ProtocolError,
+    decode_fields,
+    encode,
+    encode_fields,
+)
+
+_RETRY_SECONDS = 0.02
+_UNKNOWN_VERSION_SECONDS = 2.0  # how long a peer's feed may lag behind ours
+_PEER_LOST = AlgorithmFailure(error_type="SystemError", message="the gateway that ran the call was lost")
+
+Submit = Callable[[Call], None]
+
+
+class PeerLink(asyncio.Protocol):
+    """The standing connection to one other gateway, and the calls that it has of ours."""
+
+    def __init__(self, path: Path, reroute: Submit, max_body: int) -> None:
+        self._path, self._reroute, self._max_body = path, reroute, max_body
+        self._calls: dict[bytes, Call] = {}
+        self._unsent: list[Call] = []
+        self._transport: asyncio.Transport | None = None
+        self._decoder = Decoder(max_body)
+        self._closed = False
+        self._connecting = asyncio.ensure_future(self._connect())
+
+    async def _connect(self) -> None:
+        while not self._closed:
+            try:
+                await asyncio.get_running_loop().create_unix_connection(lambda: self, str(self._path))
+                return
+            except OSError:
+                await asyncio.sleep(_RETRY_SECONDS)
+
+    def submit(self, call: Call) -> None:
+        """Forward the call now, or as soon as the peer answers."""
+        if self._transport is None:
+            self._unsent.append(call)
+        else:
+            self._send(call)
+
+    def withdraw(self, call: Call) -> None:
+        """The caller is gone: tell the peer."""
+        if call.id in self._calls and self._transport is not None:
+            self._transport.write(encode(CANCEL, call.id))
+
+    def close(self) -> None:
+        """The peer is no member any more: calls that it had not begun go elsewhere."""
+        self._closed = True
+        self._connecting.cancel()
+        unsent, self._unsent = self._unsent, []
+        if self._transport is not None:
+            self._transport.abort()
+        for call in unsent:
+            self._reroute(call)
+
+    def _send(self, call: Call) -> None:
+        self._calls[call.id] = call
+        fields = {
+            "version": call.version.id,
+            "content_type": call.content_type,
+            "caller": call.caller,
+            "arrived": repr(call.arrived),
+            "deadline": repr(call.deadline),
+        }
+        assert self._transport is not None
+        self._transport.write(encode(CALL, call.id, encode_fields(fields), call.body))
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The peer is there."""
+        self._transport = transport  # type: ignore[assignment]
+        self._decoder = Decoder(self._max_body)
+        unsent, self._unsent = self._unsent, []
+        for call in unsent:
+            self._send(call)
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        """The peer is gone; what it had begun is lost, the rest is routed anew."""
+        self._transport = None
+        calls, self._calls = self._calls, {}
+        if not self._closed:
+            self._connecting = asyncio.ensure_future(self._connect())
+        for call in calls.values():
+            self._lost(call)
+
+    def _lost(self, call: Call) -> None:
+        if call.begun:
+            call.fail(_PEER_LOST)
+        elif call.retried:
+            call.refuse(CapacityError("two gateways were lost before they took the call"))
+        else:
+            call.retried = True
+            self._reroute(call)
+
+    def data_received(self, data: bytes) -> None:
+        """Frames from the peer."""
+        try:
+            for frame in self._decoder.feed(data):
+                self._handle(frame)
+        except (ProtocolError, KeyError, ValueError):
+            if self._transport is not None:
+                self._transport.abort()
+
+    def _handle(self, frame: Frame) -> None:
+        call = self._calls.get(frame.call)
+        if call is None:
+            return
+        if frame.kind == ACCEPTED:
+            call.begun = time.monotonic()
+        elif frame.kind == LOG:
+            call.output = frame.body
+        else:
+            del self._calls[frame.call]
+            self._settle(call, frame)
+
+    @staticmethod
+    def _settle(call: Call, frame: Frame) -> None:
+        fields = decode_fields(frame.header)
+        call.queue_us, call.duration_us = int(fields["queue_us"]), int(fields["us"])
+        call.cpu_us, call.replica_id = int(fields["cpu_us"]), fields["replica"]
+        call.cold_start = fields["cold"] == "1"
+        if frame.kind == REPLY:
+            call.succeed(fields["content_type"], frame.body)
+            return
+        outcome = outcome_from_error(fields, frame.body)
+        if isinstance(outcome, SlipwayError):
+            call.refuse(outcome)
+        else:
+            call.fail(outcome)
+
+
+class PeerSession(asyncio.Protocol):
+    """The other side: calls that another gateway hands to us. The sink of each of them."""
+
+    def __init__(self, submit: Submit, withdraw: Submit, find: Callable[[str], Version | None], max_body: int) -> None:
+        self._submit, self._withdraw, self._find = submit, withdraw, find
+        self._decoder = Decoder(max_body)
+        self._calls: dict[bytes, Call] = {}
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A peer has connected."""
+        self._transport = transport  # type: ignore[assignment]
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        """The peer is gone, and its clients with it."""
+        self._transport = None
+        for call in list(self._calls.values()):
+            self._withdraw(call)
+
+    def data_received(self, data: bytes) -> None:
+        """Frames from the peer."""
+        try:
+            for frame in self._decoder.feed(data):
+                if frame.kind == CALL:
+                    background(self._take(frame))
+                elif frame.kind == CANCEL and (call := self._calls.get(frame.call)):
+                    self._withdraw(call)
+        except (ProtocolError, KeyError, ValueError):
+            if self._transport is not None:
+                self._transport.abort()
+
+    async def _take(self, frame: Frame) -> None:
+        fields = decode_fields(frame.header)
+        version = await self._version(fields["version"])
+        if version is None:
+            self._write(encode(ERROR, frame.call, failure_frame(CapacityError("the version is not known here yet"))))
+            return
+        arrived, deadline = float(fields["arrived"]), float(fields["deadline"])
+        call = Call(frame.call, version, frame.body, fields["content_type"], fields["caller"], arrived, deadline, self)
+        self._calls[call.id] = call
+        self._submit(call)
+
+    async def _version(self, version_id: str) -> Version | None:
+        patience = time.monotonic() + _UNKNOWN_VERSION_SECONDS
+        while (version := self._find(version_id)) is None and time.monotonic() < patience:
+            await asyncio.sleep(_RETRY_SECONDS)
+        return version
+
+    def accepted(self, call: Call) -> None:
+        """Pass on that a worker has begun the call."""
+        self._write(encode(ACCEPTED, call.id))
+
+    def completed(self, call: Call) -> None:
+        """Pass on the outcome."""
+        self._calls.pop(call.id, None)
+        if call.output:
+            self._write(encode(LOG, call.id, b"", call.output))
+        self._write(reply_frame(call))
+
+    def _write(self, data: bytes) -> None:
+        if self._transport is not None:
+            self._transport.write(data)
+
+
+class Peers:
+    """All links to other gateways, and the socket on which they reach this one."""
+
+    def __init__(self, directory: Path, name: str, submit: Submit, max_body: int) -> None:
+        self._directory, self._name, self._submit, self._max_body = directory, name, submit, max_body
+        self._links: dict[str, PeerLink] = {}
+        self._server: asyncio.AbstractServer | None = None
+
+    async def listen(self, submit: Submit, withdraw: Submit, find: Callable[[str], Version | None]) -> None:
+        """Take calls that peers hand over."""
+        path = self._path(self._name)
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()
+        self._server = await asyncio.get_running_loop().create_unix_server(
+            lambda: PeerSession(submit, withdraw, find, self._max_body), str(path)
+        )
+        path.chmod(0o600)
+
+    def submit(self, gateway: str, call: Call) -> None:
+        """Forward a call to the gateway that owns its version."""
+        link = self._links.get(gateway)
+        if link is None:
+            link = self._links[gateway] = PeerLink(self._path(gateway), self._submit, self._max_body)
+        link.submit(call)
+
+    def withdraw(self, call: Call) -> None:
+        """The caller is gone."""
+        for link in self._links.values():
+            link.withdraw(call)
+
+    def members(self, names: tuple[str, ...]) -> None:
+        """Drop the links to gateways that are gone."""
+        for name in [name for name in self._links if name not in names]:
+            self._links.pop(name).close()
+
+    def close(self) -> None:
+        """Close every link and the listening socket."""
+        self.members(())
+        if self._server is not None:
+            self._server.close()
+
+    def _path(self, gateway: str) -> Path:
+        return self._directory / f"{gateway}.sock"

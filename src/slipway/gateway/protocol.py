@@ -1,0 +1,172 @@
+"""uvicorn's HTTP protocol with a short cut: calls never become ASGI requests.
+
+A request to the invoke path goes from the parser straight to the invoker, and its reply straight to the transport.
+Everything else, and a call that was pipelined behind another request, takes uvicorn's own way to the ASGI application.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from slipway.gateway.exchange import Exchange
+from slipway.gateway.forward import open_tunnel
+from slipway.gateway.invoke import Invoker
+from slipway.gateway.tasks import background
+
+_PREFIX = b"/v1/algo/"
+
+
+class _NoEvent:
+    """Stands where uvicorn expects the event of a request body; nobody waits for ours."""
+
+    def set(self) -> None:
+        """Nothing to wake."""
+
+
+_NO_EVENT = _NoEvent()
+
+
+class FastCycle:
+    """What uvicorn wants to know of a request in progress."""
+
+    __slots__ = ("disconnected", "exchange", "keep_alive", "message_event", "refused", "response_complete")
+
+    def __init__(self, keep_alive: bool) -> None:
+        self.keep_alive = keep_alive
+        self.response_complete = False
+        self.disconnected = False
+        self.message_event = _NO_EVENT
+        self.exchange: Exchange | None = None
+        self.refused = False  # the rest of the body is not wanted
+
+
+class GatewayProtocol(HttpToolsProtocol):
+    """One client connection. `invoker` and `control_socket` are set on a subclass by `bound_protocol`."""
+
+    invoker: Invoker
+    control_socket: Any
+    _fast: FastCycle | None = None  # the request whose body is being read
+    _open: FastCycle | None = None  # the one that has no reply yet
+    _chunks: list[bytes]
+    _size = 0
+    idle_since = 0.0
+
+    # --- parser callbacks -------------------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        """Prepare for either way; the ASGI scope is only made when it is needed."""
+        self.url = b""
+        self.expect_100_continue = False
+        self.headers = []
+        self._fast = None
+
+    def on_headers_complete(self) -> None:
+        """Choose the way."""
+        parser = self.parser
+        is_call = self.url.startswith(_PREFIX) and parser.get_method() == b"POST"
+        if is_call and (self.cycle is None or self.cycle.response_complete) and not parser.should_upgrade():
+            self._begin_fast(parser.should_keep_alive() and parser.get_http_version() != "1.0")
+            return
+        url, headers, expects = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.expect_100_continue = url, expects
+        self.headers.extend(headers)
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Collect a call's body, up to the limit."""
+        cycle = self._fast
+        if cycle is None:
+            super().on_body(body)
+        elif not cycle.refused:
+            self._size += len(body)
+            self._chunks.append(body)
+            if self._size > self.invoker.body_limit:
+                self._refuse_body(cycle)
+
+    def on_message_complete(self) -> None:
+        """The request is whole."""
+        cycle = self._fast
+        if cycle is None:
+            super().on_message_complete()
+            return
+        self._fast = None
+        if not cycle.refused:
+            chunks, self._chunks = self._chunks, []
+            body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+            cycle.exchange = self.invoker.invoke(self.url, self.headers, body, self._extra(cycle), self._reply)
+
+    # --- asyncio ----------------------------------------------------------------------------------------------------
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client is gone: its call gives up its place."""
+        cycle, self._open = self._open, None
+        super().connection_lost(exc)
+        if cycle is not None and cycle.exchange is not None:
+            cycle.exchange.abandon()
+
+    def _should_upgrade_to_ws(self) -> bool:
+        return True
+
+    def handle_websocket_upgrade(self) -> None:
+        """Hand the whole connection to control."""
+        self.connections.discard(self)
+        lines = [b"%b %b HTTP/1.1\r\n" % (self.parser.get_method(), self.url)]
+        lines += [b"%b: %b\r\n" % header for header in self.headers]
+        head = b"".join([*lines, b"\r\n"])
+        background(open_tunnel(self.control_socket, self.transport, head))
+
+    # --- replies ----------------------------------------------------------------------------------------------------
+
+    def _begin_fast(self, keep_alive: bool) -> None:
+        self._chunks, self._size = [], 0
+        self._fast = self._open = cycle = FastCycle(keep_alive)
+        self.cycle = cycle  # type: ignore[assignment]
+        length = next((value for name, value in self.headers if name == b"content-length"), b"0")
+        if length.isdigit() and int(length) > self.invoker.body_limit:
+            self._refuse_body(cycle)
+        elif self.expect_100_continue:
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def _refuse_body(self, cycle: FastCycle) -> None:
+        cycle.refused, cycle.keep_alive = True, False
+        self._chunks = []
+        self.invoker.too_large(self.url, self.headers, self._extra(cycle), self._reply)
+
+    def _extra(self, cycle: FastCycle) -> bytes:
+        extra = self.date_lines()
+        return extra if cycle.keep_alive else extra + b"connection: close\r\n"
+
+    def date_lines(self) -> bytes:
+        """uvicorn's default header lines, rendered once a second for all connections."""
+        headers = self.server_state.default_headers
+        rendered = type(self)._rendered
+        if rendered[0] is not headers:
+            rendered = (headers, b"".join(b"%b: %b\r\n" % header for header in headers))
+            type(self)._rendered = rendered
+        return rendered[1]
+
+    _rendered: tuple[list[tuple[bytes, bytes]], bytes] = ([], b"")
+
+    def _reply(self, data: bytes) -> None:
+        cycle = self._open
+        if cycle is None or self.transport.is_closing():
+            return
+        self._open = None
+        self.transport.write(data)
+        cycle.response_complete = True
+        cycle.exchange = None
+        self.server_state.total_requests += 1
+        self.idle_since = time.monotonic()
+        if not cycle.keep_alive:
+            self.transport.close()
+        elif self.pipeline:
+            self.on_response_complete()
+
+
+def bound_protocol(invoker: Invoker, control_socket: Any) -> type[GatewayProtocol]:  # noqa: ANN401
+    """The protocol class that uvicorn makes connections of."""
+    return type("BoundProtocol", (GatewayProtocol,), {"invoker": invoker, "control_socket": str(control_socket)})

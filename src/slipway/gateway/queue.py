@@ -1,0 +1,233 @@
+"""One version's queue: the calls that wait, the replicas that serve them, and how many of these there should be."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from typing import Protocol
+
+from slipway.errors import CallerGone, CapacityError, DeadlineExceeded, QueueFull
+from slipway.gateway.call import Call
+from slipway.gateway.replica import ReplicaConnection
+from slipway.routing.scaling import wanted_replicas
+from slipway.types import AlgorithmFailure, Version
+from slipway.wire.messages import Discard, Exited, StartFailed, Want
+
+_REASON_SECONDS = 0.3  # how long the host may take to say why a worker ended
+
+
+class ToHost(Protocol):
+    """Where a queue sends what it wants of the host."""
+
+    def send(self, message: Want | Discard) -> None:
+        """Send, or drop while the host is away: wants are repeated when it is back."""
+
+
+class VersionQueue:
+    """First come, first served over all replicas of the version that this gateway holds."""
+
+    def __init__(self, version: Version, host: ToHost) -> None:
+        self.version = version
+        self.replicas: list[ReplicaConnection] = []
+        self.waiting: deque[Call] = deque()
+        self.wanted = 0
+        self._host = host
+        self._failure: AlgorithmFailure | None = None  # why the last start failed
+        self._last_call = time.monotonic()
+        self._unexplained: dict[str, list[Call]] = {}  # calls of a lost replica, until the host says why
+        self._reasons: dict[str, AlgorithmFailure] = {}
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything here needs the frequent sweep."""
+        return bool(self.waiting) or any(replica.calls or not replica.room for replica in self.replicas)
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether calls of a lost replica still wait for the reason."""
+        return bool(self._unexplained)
+
+    # --- calls ------------------------------------------------------------------------------------------------------
+
+    def submit(self, call: Call) -> None:
+        """Hand the call to a replica, or let it wait. It may complete at once, with an error."""
+        self._last_call = call.arrived
+        if not self.waiting:
+            replica = self._free_replica()
+            if replica is not None:
+                replica.send(call)
+                return
+        if self._failure is not None and not self.replicas:
+            self._rescale(call.arrived)
+            call.fail(self._failure)
+        elif len(self.waiting) >= self.version.scaling.queue_limit:
+            call.refuse(QueueFull(f"{len(self.waiting)} calls wait for this version already"))
+        else:
+            self.waiting.append(call)
+            if not self.wanted:
+                self._rescale(call.arrived)
+
+    def withdraw(self, call: Call) -> None:
+        """The caller is gone: free the place of a call that still waits. One that a worker has is left to end."""
+        if call.owner is None and call in self.waiting:
+            self.waiting.remove(call)
+            call.refuse(CallerGone("the caller closed its connection"))
+
+    def sweep(self, now: float) -> None:
+        """End what is overdue, replace workers that do not stop, and adjust the number of replicas."""
+        for call in [call for call in self.waiting if call.deadline <= now]:
+            self.waiting.remove(call)
+            call.refuse(DeadlineExceeded("no worker took the call within its time"))
+        for replica in list(self.replicas):
+            self._end_overdue(replica, now)
+        self._rescale(now)
+
+    def _end_overdue(self, replica: ReplicaConnection, now: float) -> None:
+        for call in [call for call in replica.calls.values() if call.deadline <= now]:
+            if call.begun:
+                replica.cancel(call, now)
+                call.duration_us = int((now - call.begun) * 1e6)
+                call.queue_us = int((call.begun - call.arrived) * 1e6)
+                call.fail(_timeout(call))
+            else:
+                call.refuse(DeadlineExceeded("no worker began the call within its time"))
+        if replica.overstayed(now):
+            self._discard(replica, "timeout")
+
+    # --- replicas ---------------------------------------------------------------------------------------------------
+
+    def joined(self, replica: ReplicaConnection) -> None:
+        """A lease has arrived and its socket is ready."""
+        self.replicas.append(replica)
+        self._failure = None
+        self.freed(replica)
+
+    def freed(self, replica: ReplicaConnection) -> None:
+        """Send the replica what waits, as far as it has room."""
+        room = replica.room
+        while room > 0 and self.waiting:
+            call = self.waiting.popleft()
+            if not call.done:
+                replica.send(call)
+                room -= 1
+
+    def broken(self, replica: ReplicaConnection) -> None:
+        """The replica's stream cannot be read any further."""
+        self._reasons[replica.id] = AlgorithmFailure(
+            error_type="SystemError", message="the worker broke the worker protocol"
+        )
+        self._discard(replica, "protocol")
+
+    def lost(self, replica: ReplicaConnection) -> None:
+        """The replica is gone. What it had not accepted is tried elsewhere; the rest fails with the host's reason."""
+        if replica in self.replicas:
+            self.replicas.remove(replica)
+        calls = [call for call in replica.calls.values() if not call.done]
+        replica.calls.clear()
+        begun = [call for call in calls if call.begun]
+        self._try_elsewhere([call for call in calls if not call.begun])
+        if not begun:
+            return
+        reason = self._reasons.pop(replica.id, None)
+        if reason is not None:
+            _fail_all(begun, reason)
+            return
+        self._unexplained[replica.id] = begun
+        asyncio.get_running_loop().call_later(_REASON_SECONDS, self._explain, replica.id, _UNKNOWN_EXIT)
+
+    def exited(self, message: Exited) -> None:
+        """The host says why a replica ended, before or after its socket was seen to close."""
+        if message.replica in self._unexplained:
+            self._explain(message.replica, message.failure)
+        elif any(replica.id == message.replica for replica in self.replicas):
+            self._reasons[message.replica] = message.failure
+
+    def start_failed(self, message: StartFailed) -> None:
+        """No replica could be started: whoever waits is told at once."""
+        if self.replicas:
+            return
+        self._failure = message.failure
+        waiting, self.waiting = self.waiting, deque()
+        _fail_all(waiting, message.failure)
+
+    def host_lost(self) -> None:
+        """The host is gone, and with it the replicas; what they say will come on their sockets."""
+        self._failure = None
+
+    def ask_again(self) -> None:
+        """Repeat what is wanted to a host that is back."""
+        if self.wanted:
+            self._host.send(Want(version=self.version, replicas=self.wanted))
+
+    def hand_over(self) -> list[Call]:
+        """The version belongs to another gateway now: give up idle replicas and return the calls that wait."""
+        self.wanted = 0
+        self._host.send(Want(version=self.version, replicas=0))
+        for replica in [replica for replica in self.replicas if not replica.calls]:
+            self._discard(replica, "surplus")
+        waiting, self.waiting = self.waiting, deque()
+        return list(waiting)
+
+    # --- helpers ----------------------------------------------------------------------------------------------------
+
+    def _free_replica(self) -> ReplicaConnection | None:
+        best, most = None, 0
+        for replica in self.replicas:
+            room = replica.room
+            if room > most:
+                best, most = replica, room
+        return best
+
+    def _rescale(self, now: float) -> None:
+        wanted = wanted_replicas(
+            self.version.scaling,
+            waiting=len(self.waiting) or int(self._failure is not None and now - self._last_call < 1),
+            oldest_wait_seconds=now - self.waiting[0].arrived if self.waiting else 0.0,
+            ready=len(self.replicas),
+            wanted=self.wanted,
+            idle_seconds=0.0 if self.busy else now - self._last_call,
+        )
+        if wanted == self.wanted:
+            return
+        shrinking, self.wanted = wanted < self.wanted, wanted
+        self._host.send(Want(version=self.version, replicas=wanted))
+        if shrinking:
+            for replica in self.replicas[wanted:]:
+                self._discard(replica, "idle")
+
+    def _discard(self, replica: ReplicaConnection, cause: str) -> None:
+        self._host.send(Discard(replica=replica.id, cause=cause))  # type: ignore[arg-type]
+        if replica in self.replicas:
+            self.replicas.remove(replica)
+        if replica.transport is not None:
+            replica.transport.abort()
+
+    def _try_elsewhere(self, calls: list[Call]) -> None:
+        for call in reversed(calls):
+            call.owner = None
+            if call.retried:
+                call.refuse(CapacityError("two workers were lost before they took the call"))
+            else:
+                call.retried = True
+                self.waiting.appendleft(call)
+        for replica in self.replicas:
+            self.freed(replica)
+
+    def _explain(self, replica_id: str, failure: AlgorithmFailure) -> None:
+        _fail_all(self._unexplained.pop(replica_id, ()), failure)
+
+
+_UNKNOWN_EXIT = AlgorithmFailure(error_type="SystemExit", message="the worker ended during the call")
+
+
+def _fail_all(calls: list[Call] | deque[Call] | tuple[()], failure: AlgorithmFailure) -> None:
+    for call in calls:
+        if call.begun:
+            call.duration_us = int((time.monotonic() - call.begun) * 1e6)
+        call.fail(failure)
+
+
+def _timeout(call: Call) -> AlgorithmFailure:
+    limit = call.deadline - call.arrived
+    return AlgorithmFailure(error_type="TimeoutError", message=f"the call took longer than its limit of {limit:g} s")

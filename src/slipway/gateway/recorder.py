@@ -1,0 +1,110 @@
+"""Turns outcomes into journal records, and lets replies go once these are on disk."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable
+
+from slipway.gateway.admission import Admitted
+from slipway.gateway.call import Call
+from slipway.ids import new_id_bytes
+from slipway.journal.records import CallRecord, EventRecord, Payload, Phase
+from slipway.journal.writer import JournalWriter
+
+_COUNT_SECONDS = 1.0
+
+Done = Callable[[], None]
+
+
+class Recorder:
+    """The only user of the gateway's journal."""
+
+    def __init__(self, journal: JournalWriter, gateway: str) -> None:
+        self._journal, self._gateway = journal, gateway
+        self._refused: Counter[str] = Counter()
+
+    @property
+    def healthy(self) -> bool:
+        """Whether calls can be recorded: they are refused before they start while the disk is full."""
+        return self._journal.healthy
+
+    def record(self, call: Call, admitted: Admitted, phase: Phase, durable: Done, failed: Done) -> None:
+        """Record a call that was admitted; `durable` is called once the record is on disk."""
+        version, failure, refusal = call.version, call.failure, call.refusal
+        record = CallRecord(
+            time=time.time(),
+            call_id=call.id,
+            root_id=call.id,
+            phase=phase,
+            caller=call.caller,
+            origin=call.caller,
+            key_id=admitted.principal.key_id,
+            algorithm=admitted.name,
+            version=version.semantic_version or version.commit,
+            version_id=version.id,
+            replica=call.replica_id,
+            cold_start=call.cold_start,
+            status=refusal.status if refusal else 200,
+            error_type=failure.error_type if failure else refusal.error_type if refusal else "",
+            duration_us=call.duration_us,
+            queue_us=call.queue_us,
+            cpu_us=call.cpu_us,
+            input_size=len(call.body),
+            input_type=call.content_type,
+            result_size=len(call.result),
+            result_type=call.result_type if call.result else "",
+            gateway=self._gateway,
+        )
+        self._journal.append(record, _payload(call), durable, failed)
+
+    def refused(self, caller: str, key_id: str, algorithm: str, status: int, error_type: str, durable: Done) -> bytes:
+        """Record a request that was refused after authentication; returns the id it was given."""
+        identity = new_id_bytes()
+        record = CallRecord(
+            time=time.time(),
+            call_id=identity,
+            root_id=identity,
+            phase="call",
+            caller=caller,
+            origin=caller,
+            key_id=key_id,
+            algorithm=algorithm,
+            status=status,
+            error_type=error_type,
+            gateway=self._gateway,
+        )
+        self._journal.append(record, None, durable, durable)
+        return identity
+
+    def count_unauthenticated(self, resource: str) -> None:
+        """Before authentication nobody is named: refusals are counted, one event a second and algorithm."""
+        if not self._refused:
+            asyncio.get_running_loop().call_later(_COUNT_SECONDS, self._flush)
+        self._refused[resource if len(self._refused) < 100 else "others"] += 1
+
+    def _flush(self) -> None:
+        refused, self._refused = self._refused, Counter()
+        for resource, count in refused.items():
+            event = EventRecord(
+                time=time.time(),
+                event_id=new_id_bytes(),
+                actor="",
+                verb="authenticate",
+                resource=resource,
+                outcome="refused",
+                detail={"count": str(count)},
+            )
+            self._journal.append(event, None, _nothing, _nothing)
+
+
+def _payload(call: Call) -> Payload:
+    result = call.result
+    if call.failure is not None:
+        result = call.failure.message.encode("utf-8", "replace")
+    return Payload(call_id=call.id, input=call.body, result=result, stdout=call.output)
+
+
+def _nothing() -> None:
+    pass

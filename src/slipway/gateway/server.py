@@ -1,0 +1,127 @@
+"""The gateway process: wires its parts, serves until told to stop, drains."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import signal
+import socket
+import time
+from collections.abc import Iterator
+
+import uvicorn
+
+from slipway.gateway.admission import Admission
+from slipway.gateway.application import Application
+from slipway.gateway.directory import Directory
+from slipway.gateway.dispatch import Dispatcher
+from slipway.gateway.feed import follow_feed
+from slipway.gateway.hosts import HostLink
+from slipway.gateway.invoke import Invoker
+from slipway.gateway.peers import Peers
+from slipway.gateway.protocol import GatewayProtocol, bound_protocol
+from slipway.gateway.recorder import Recorder
+from slipway.journal.writer import JournalWriter
+from slipway.settings import Settings
+from slipway.types import Snapshot
+
+_KEEP_ALIVE_SECONDS = 75.0
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server without its signal handling: it would end the process before the journal is closed."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop)
+        yield
+
+    def stop(self) -> None:
+        """Stop accepting, finish what is in flight, then end."""
+        self.should_exit = True
+
+
+async def run(settings: Settings, name: str, listener: socket.socket) -> None:
+    """Serve on the inherited listening socket until SIGTERM; returns when every call in flight has its reply."""
+    journal = JournalWriter(
+        settings.journal_directory / name,
+        name,
+        segment_bytes=settings.journal_segment_bytes,
+        payload_policy=settings.payload_policy,
+        payload_limit_bytes=settings.payload_limit_bytes,
+        payload_sample_rate=settings.payload_sample_rate,
+    )
+    journal.start(asyncio.get_running_loop())
+    directory = Directory()
+    admission = Admission(directory, settings)
+    dispatcher = Dispatcher(name, settings.reply_limit_bytes)
+    peers = Peers(settings.run_directory, name, dispatcher.submit, settings.reply_limit_bytes)
+    host = HostLink(settings.host_socket, name, dispatcher)
+    dispatcher.connect(host, peers)
+    invoker = Invoker(settings, admission, dispatcher, Recorder(journal, name))
+
+    def apply(snapshot: Snapshot) -> None:
+        if directory.apply(snapshot):
+            admission.forget()
+            dispatcher.keep_warm(directory.always_warm())
+
+    await peers.listen(dispatcher.submit_here, dispatcher.withdraw, directory.version)
+    host.start()
+    feed = asyncio.ensure_future(follow_feed(settings.internal_socket, apply))
+    application = Application(settings, invoker, lambda: directory.revision >= 0 and host.connected)
+    try:
+        await _serve(application, bound_protocol(invoker, settings.control_socket), settings, listener)
+        await _drained(invoker, settings.drain_seconds)
+    finally:
+        feed.cancel()
+        peers.close()
+        host.stop()
+        await application.close()
+        journal.close()
+
+
+async def _serve(
+    application: Application, protocol: type[GatewayProtocol], settings: Settings, listener: socket.socket
+) -> None:
+    config = uvicorn.Config(
+        application,
+        http=protocol,
+        ws="none",
+        loop="none",
+        lifespan="off",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=int(_KEEP_ALIVE_SECONDS),
+        timeout_graceful_shutdown=int(settings.drain_seconds),
+    )
+    server = _Server(config)
+    closing = asyncio.ensure_future(_close_idle(server))
+    # What was made by now lives as long as the process: the collector need not look at it again.
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
+    try:
+        await server.serve([listener])
+    finally:
+        closing.cancel()
+
+
+async def _drained(invoker: Invoker, seconds: float) -> None:
+    """Calls without a connection (`output=void`) are in flight too."""
+    patience = time.monotonic() + seconds
+    while invoker.in_flight and time.monotonic() < patience:
+        await asyncio.sleep(0.02)
+
+
+async def _close_idle(server: uvicorn.Server) -> None:
+    """The short cut arms no timer a reply; connections that it left idle are closed here."""
+    while True:
+        await asyncio.sleep(5)
+        stale = time.monotonic() - _KEEP_ALIVE_SECONDS
+        for connection in list(server.server_state.connections):
+            if isinstance(connection, GatewayProtocol) and 0 < connection.idle_since < stale:
+                if connection.cycle is not None and connection.cycle.response_complete:
+                    connection.transport.close()

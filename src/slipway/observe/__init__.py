@@ -1,0 +1,1 @@
+"""Everything that watches is derived from the journal, by the observer."""

@@ -1,0 +1,185 @@
+"""The platform's frozen records: what processes hand to each other. No behaviour lives here."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+Callability = Literal["public", "private"]
+Language = Literal["python"]
+ContentType = Literal["json", "text", "binary", "void"]
+BuildStatus = Literal["in-progress", "succeeded", "failed"]
+JobState = Literal["queued", "running", "succeeded", "failed"]
+
+
+class Account(msgspec.Struct, frozen=True, kw_only=True):
+    """A user (organizations come later); owns algorithms, data and keys."""
+
+    id: str
+    name: str
+    kind: Literal["user", "organization"] = "user"
+    admin: bool = False  # may manage any account
+    email: str = ""
+    created_at: float  # Unix seconds, UTC; so is every `_at`
+
+
+class Key(msgspec.Struct, frozen=True, kw_only=True):
+    """An API key. Only its SHA-256 is ever stored."""
+
+    id: str
+    account_id: str
+    sha256: bytes  # 32 bytes
+    label: str = ""
+    prefix: str  # the first seven characters, to recognise it by
+    created_at: float
+    revoked_at: float | None = None
+
+
+class Resources(msgspec.Struct, frozen=True, kw_only=True):
+    """What one replica may use."""
+
+    cpu: float = 1.0
+    memory_bytes: int = 2 * 2**30
+    gpu: float = 0.0
+
+
+class Scaling(msgspec.Struct, frozen=True, kw_only=True):
+    """How a version's replicas and queue behave."""
+
+    min_replicas: int = 0
+    max_replicas: int = 4
+    concurrency: int = 1  # calls that one replica takes at once
+    idle_seconds: float = 300.0  # without a call, after which a replica is stopped
+    queue_limit: int = 1000  # calls that may wait for the version
+    timeout_seconds: float = 300.0  # a call's limit where the caller names none
+    load_seconds: float = 120.0  # time that load() may take
+
+
+class Version(msgspec.Struct, frozen=True, kw_only=True):
+    """One built commit of an algorithm, immutable but for its publication. All that starting a replica needs."""
+
+    id: str
+    algorithm_id: str
+    owner: str
+    algorithm: str  # the name without its owner
+    commit: str  # full hash
+    semantic_version: str | None = None  # set once published
+    callability: Callability | None = None  # None until published: only the owner may call it, by its hash
+    language: Language = "python"
+    entry: str  # source file with `apply`, relative to `directory`
+    directory: str  # absolute path of the built artefact
+    environment: str  # digest
+    interpreter: str  # absolute path of the environment's interpreter
+    trusted: bool = False  # the environment is trusted by an administrator: one zygote for all owners
+    resources: Resources = Resources()
+    scaling: Scaling = Scaling()
+    release_notes: str = ""
+    sample_input: str = ""
+    sample_output: str = ""
+    created_at: float
+    published_at: float | None = None
+
+
+class Algorithm(msgspec.Struct, frozen=True, kw_only=True):
+    """A callable unit, `owner/name`."""
+
+    id: str
+    account_id: str
+    owner: str
+    name: str
+    label: str = ""
+    summary: str = ""
+    tagline: str = ""
+    settings: dict[str, str | bool | int] = {}  # as given by the management API, kept for its clients
+    created_at: float
+
+
+class Arm(msgspec.Struct, frozen=True, kw_only=True):
+    """One version's share of an algorithm's traffic."""
+
+    version_id: str
+    weight: int = 100
+    name: str = "live"
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True):
+    """What is live for an algorithm: written by release, read by the gateways."""
+
+    algorithm_id: str
+    arms: tuple[Arm, ...]
+
+
+class Environment(msgspec.Struct, frozen=True, kw_only=True):
+    """Locked dependencies on one interpreter build, shared by many versions."""
+
+    digest: str  # SHA-256 over lock, interpreter build, platform and hardware, in hex
+    language: Language = "python"
+    interpreter: str  # absolute path inside the environment
+    interpreter_version: str  # "3.11.7"
+    lock: str  # the resolved requirements, pinned
+    hardware: Literal["cpu", "cuda"] = "cpu"
+    trusted: bool = False
+    created_at: float
+
+
+class Build(msgspec.Struct, frozen=True, kw_only=True):
+    """One attempt to turn a commit into a version."""
+
+    id: str
+    algorithm_id: str
+    commit: str
+    status: BuildStatus
+    reason: str = ""  # of a failure, on one line
+    version_id: str | None = None
+    started_at: float
+    finished_at: float | None = None
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """Durable work: claimed under a lease, retried until its attempts are used up."""
+
+    id: str
+    kind: str
+    idempotency_key: str
+    state: JobState
+    payload: dict[str, str]
+    attempts: int
+    max_attempts: int
+    lease_until: float | None = None
+    deadline_at: float | None = None
+    error: str = ""
+    created_at: float
+    finished_at: float | None = None
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of the store's change log: `kind` and `id` name what to read again."""
+
+    revision: int
+    kind: Literal["account", "key", "algorithm", "version", "route"]
+    id: str
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """What gateways follow: everything at first, then whatever a change named, in commit order.
+
+    `removed` holds (kind, id) pairs. A snapshot with `full` replaces all that was known.
+    """
+
+    revision: int
+    full: bool = False
+    accounts: tuple[Account, ...] = ()
+    keys: tuple[Key, ...] = ()
+    algorithms: tuple[Algorithm, ...] = ()
+    versions: tuple[Version, ...] = ()
+    routes: tuple[Route, ...] = ()
+    removed: tuple[tuple[str, str], ...] = ()
+
+
+class AlgorithmFailure(msgspec.Struct, frozen=True, kw_only=True):
+    """An error of user code, flat: it may not unpickle, so it is never sent as an object."""
+
+    error_type: str  # one of the common API's error types
+    message: str
+    stack_trace: str = ""
