@@ -1,1 +1,7 @@
 """What an algorithm may import as `slipway`. Standard library only, Python 3.9 and later."""
+
+from __future__ import annotations
+
+from slipway.sdk.api import AlgorithmError, InputError, UnsupportedError, model
+
+__all__ = ["AlgorithmError", "InputError", "UnsupportedError", "model"]

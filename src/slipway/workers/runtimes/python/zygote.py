@@ -1,0 +1,132 @@
+"""A zygote: imports an environment's packages once, never an author's code, and forks workers from there.
+
+It speaks JSON datagrams on descriptor 3, a SEQPACKET socket whose other end is the host's:
+
+    {"import": [MODULE, …]}                        import what can be found in the environment
+    {"fork": REPLICA}  + worker's socket, log      fork a worker
+    {"born": REPLICA}                              from the child itself: the kernel tells the host its pid
+    {"refused": REPLICA, "reason": TEXT}           it cannot be forked here
+    {"ended": PID, "status": WAIT, "peak": BYTES}  a worker has ended
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import importlib.util
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import sysconfig
+from typing import Any, Dict, List
+
+from slipway.workers.runtimes.python.process import die_with_parent
+
+_CHANNEL = 3
+
+
+class Zygote:
+    """The parent of an environment's workers."""
+
+    def __init__(self, channel: socket.socket) -> None:
+        self._channel = channel
+        self._wake, wake = os.pipe()
+        os.set_blocking(wake, False)
+        os.set_blocking(self._wake, False)
+        signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+
+    def run(self) -> None:
+        """Serve until the host is gone."""
+        while True:
+            readable, _, _ = select.select([_CHANNEL, self._wake], [], [])
+            if self._wake in readable:
+                os.read(self._wake, 4096)
+                self._reap()
+            if _CHANNEL in readable:
+                data, descriptors, _, _ = socket.recv_fds(self._channel, 256 * 1024, 4)
+                if not data:
+                    return
+                self._handle(json.loads(data), descriptors)
+
+    def _handle(self, message: Dict[str, Any], descriptors: List[int]) -> None:
+        if "import" in message:
+            import_packages(message["import"])
+        elif "fork" in message:
+            self._fork(message["fork"], descriptors)
+            for descriptor in descriptors:
+                os.close(descriptor)
+
+    def _fork(self, replica: str, descriptors: List[int]) -> None:
+        threads = len(os.listdir("/proc/self/task"))
+        if threads > 1:
+            # A lock that another thread holds stays locked in the child for ever.
+            self._send({"refused": replica, "reason": f"importing its packages started {threads - 1} threads"})
+            return
+        gc.freeze()
+        parent = os.getpid()
+        if os.fork() == 0:
+            try:
+                self._become_worker(replica, parent, descriptors)
+            finally:
+                os._exit(1)
+
+    def _become_worker(self, replica: str, parent: int, descriptors: List[int]) -> None:
+        die_with_parent(parent)
+        os.setpgid(0, 0)
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        self._send({"born": replica})
+        connection, log = descriptors
+        # The worker's socket takes the place of the host's channel.
+        os.dup2(connection, _CHANNEL)
+        os.dup2(connection, 0)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        for descriptor in (*descriptors, self._wake):
+            os.close(descriptor)
+        from slipway.workers.runtimes.python.worker import main
+
+        main(_CHANNEL)
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if not pid:
+                return
+            self._send({"ended": pid, "status": status, "peak": usage.ru_maxrss * 1024})
+
+    def _send(self, message: Dict[str, Any]) -> None:
+        self._channel.send(json.dumps(message).encode())
+
+
+def import_packages(modules: List[str]) -> None:
+    """Import those modules that the environment itself has; one that fails is left to the worker that needs it."""
+    roots = (sysconfig.get_path("purelib"), sysconfig.get_path("platlib"))
+    for name in modules:
+        if name in sys.modules:
+            continue
+        try:
+            spec = importlib.util.find_spec(name)
+            if spec is not None and isinstance(spec.origin, str) and spec.origin.startswith(roots):
+                importlib.import_module(name)
+        except BaseException as error:
+            print(f"zygote: {name} cannot be imported: {error!r}", file=sys.stderr)
+
+
+def main() -> None:
+    """Serve the host on descriptor 3."""
+    die_with_parent(int(os.environ["SLIPWAY_HOST_PID"]))
+    # Loaded before the first fork: what the workers need themselves.
+    importlib.import_module("slipway.workers.runtimes.python.worker")
+    Zygote(socket.socket(fileno=_CHANNEL)).run()
+
+
+if __name__ == "__main__":
+    main()
