@@ -1,1 +1,1 @@
-"""Who may do what: principals, the one decision function, credentials."""
+"""Who may do what: principals, credentials, and the one function that decides."""

@@ -1,34 +1,33 @@
-"""The credentials that clients of the common API send."""
+"""The `Authorization` header: every form in which clients of the common API send a key."""
 
 from __future__ import annotations
 
 import base64
-import binascii
 
-from slipway.errors import AuthenticationError
-
-
-def key_from_header(value: str) -> str:
-    """The key in a bare `simXXXX`, `Simple KEY`, `Bearer KEY` or `Basic base64(user:KEY)`.
-
-    Raises AuthenticationError where there is none.
-    """
-    scheme, _, rest = value.strip().partition(" ")
-    if not rest:
-        key = scheme
-    elif scheme.lower() in ("simple", "bearer"):
-        key = rest.strip()
-    elif scheme.lower() == "basic":
-        key = _basic(rest)
-    else:
-        key = ""
-    if not key:
-        raise AuthenticationError("send `Authorization: Simple KEY` with an API key of this platform")
-    return key
+_PLAIN_SCHEMES = frozenset(("simple", "bearer"))
 
 
-def _basic(text: str) -> str:
+def key_from_header(header: str | None) -> str | None:
+    """The key in `KEY`, `Simple KEY`, `Bearer KEY` or `Basic base64(USER:KEY)`; None where there is none."""
+    if not header:
+        return None
+    scheme, _, rest = header.strip().partition(" ")
+    value = rest.strip()
+    if not value:
+        return scheme or None
+    if scheme.lower() in _PLAIN_SCHEMES:
+        return value
+    login = basic_login(header)
+    return login[1] if login else None
+
+
+def basic_login(header: str | None) -> tuple[str, str] | None:
+    """User name and key of basic authentication, as git sends them; None for any other header."""
+    scheme, _, rest = (header or "").strip().partition(" ")
+    if scheme.lower() != "basic":
+        return None
     try:
-        return base64.b64decode(text, validate=True).decode().partition(":")[2]
-    except (binascii.Error, UnicodeDecodeError):
-        return ""
+        user, colon, key = base64.b64decode(rest.strip(), validate=True).decode().partition(":")
+    except ValueError:
+        return None
+    return (user, key) if colon and key else None

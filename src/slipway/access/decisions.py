@@ -1,4 +1,11 @@
-"""The one place that decides. Pure: no clock, no store; called for every route, git operation and call."""
+"""The one place where it is decided who may do what. Pure: no I/O, nothing looked up.
+
+| action | who, beside an administrator |
+|---|---|
+| call, read, data_read | everyone with a key if the resource is public, else its owner |
+| inspect, manage, publish, push, data_write, account, audit | its owner |
+| admin | nobody |
+"""
 
 from __future__ import annotations
 
@@ -11,7 +18,7 @@ from slipway.errors import AuthenticationError, PermissionDenied
 
 
 class Action(StrEnum):
-    """What can be asked for."""
+    """What can be done to a resource."""
 
     CALL = "call"
     READ = "read"  # an algorithm's description, versions and published source
@@ -23,35 +30,41 @@ class Action(StrEnum):
     DATA_WRITE = "data_write"
     ACCOUNT = "account"  # an account's own keys and description
     AUDIT = "audit"
-    ADMINISTER = "administer"  # the platform itself: accounts, environments, status
+    ADMIN = "admin"  # what concerns the whole platform: accounts, environments, status
+    ADMINISTER = "admin"  # the same action
 
 
-class Resource(msgspec.Struct, frozen=True):
-    """What is asked about: its kind, the account that owns it, and whether everyone may use it."""
+class Resource(msgspec.Struct, frozen=True, gc=False):
+    """What it is done to. `owner` is an account's name, empty for the platform itself."""
 
-    kind: str
+    kind: str  # "algorithm", "version", "data", "account", "platform": for messages
     owner: str
     public: bool = False
 
 
 PLATFORM = Resource("platform", "")
 
-# What an account may do with what is not its own, where that is public.
-_PUBLIC = frozenset({Action.CALL, Action.READ, Action.DATA_READ})
+_OPEN_TO_ALL_IF_PUBLIC = frozenset((Action.CALL, Action.READ, Action.DATA_READ))
+_NEVER_THE_OWNERS = frozenset((Action.ADMIN,))
 
 
 def authorize(principal: Principal | None, action: Action, resource: Resource) -> None:
-    """Return if the principal may; raises AuthenticationError without one, PermissionDenied where it may not.
+    """Return if the principal may do it.
 
-    The admin may do everything; an owner everything with what is theirs; everyone may call and read what is public.
+    Raises AuthenticationError for nobody (None), PermissionDenied for somebody else.
     """
     if principal is None:
-        raise AuthenticationError("an API key is needed")
+        raise AuthenticationError("authorization required: send a valid API key")
     account = principal.account
-    if account.admin:
+    if account.admin or (resource.public and action in _OPEN_TO_ALL_IF_PUBLIC):
         return
-    if action is not Action.ADMINISTER and resource.owner == account.name:
+    if account.name == resource.owner and action not in _NEVER_THE_OWNERS:
         return
-    if resource.public and action in _PUBLIC:
-        return
-    raise PermissionDenied(f"{account.name} may not {action} {resource.kind} of {resource.owner or 'the platform'}")
+    raise PermissionDenied(_refusal(account.name, action, resource))
+
+
+def _refusal(name: str, action: Action, resource: Resource) -> str:
+    verb = action.value.replace("_", " ")
+    if resource.owner:
+        return f"{name} may not {verb} this {resource.kind} of {resource.owner}"
+    return f"{name} may not {verb} the {resource.kind}: an administrator's key is needed"

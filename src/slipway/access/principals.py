@@ -1,4 +1,4 @@
-"""Who asks."""
+"""Who is asking."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import msgspec
 from slipway.types import Account
 
 
-class Principal(msgspec.Struct, frozen=True):
-    """An account, by the key with which it came."""
+class Principal(msgspec.Struct, frozen=True, gc=False):
+    """An account, and the key with which it showed itself."""
 
     account: Account
     key_id: str

@@ -44,9 +44,9 @@ class Directory:
         self.routes.apply(snapshot)
         return True
 
-    def principal(self, key_text: str) -> Principal:
-        """Who holds this key; raises AuthenticationError when nobody does."""
-        key = self._keys.get(hashlib.sha256(key_text.encode()).digest())
+    def principal(self, key_text: str | None) -> Principal:
+        """Who holds this key; raises AuthenticationError when nobody does, or there is none."""
+        key = self._keys.get(hashlib.sha256(key_text.encode()).digest()) if key_text else None
         account = self._accounts.get(key.account_id) if key else None
         if key is None or account is None:
             raise AuthenticationError("the API key is missing, unknown or revoked")

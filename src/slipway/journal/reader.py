@@ -63,15 +63,15 @@ def read_all(directory: Path, since: float = 0.0) -> Iterator[Entry]:
     return heapq.merge(*streams, key=lambda entry: entry.record.time)
 
 
-def follow(directory: Path, since: float, pause_seconds: float = 0.1) -> Iterator[Entry]:
-    """As `read_all`, then for ever what is added."""
+def follow(directory: Path, since: float, pause_seconds: float = 0.1) -> Iterator[list[Entry]]:
+    """As `read_all` in batches, then for ever what is added; an empty batch after each pause without anything new."""
     cursors: dict[str, Cursor] = {}
     while True:
         fresh: list[Entry] = []
         for writer in writers(directory):
             entries, cursors[writer] = read_from(directory, writer, cursors.get(writer, Cursor()))
             fresh += [entry for entry in entries if entry.record.time >= since]
-        yield from sorted(fresh, key=lambda entry: entry.record.time)
+        yield sorted(fresh, key=lambda entry: entry.record.time)
         if not fresh:
             time.sleep(pause_seconds)
 

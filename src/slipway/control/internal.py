@@ -1,0 +1,68 @@
+"""What only the platform's own processes reach: the gateways' feed, and pushes as git's hook reports them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from slipway.control.context import Context
+from slipway.errors import SlipwayError
+from slipway.registry import snapshot
+from slipway.registry.store import Store
+from slipway.types import Snapshot
+
+_HEARTBEAT_SECONDS = 1.0
+
+
+class Push(msgspec.Struct, frozen=True):
+    """A branch that was pushed."""
+
+    owner: str
+    name: str
+    commit: str
+    actor: str
+    ref: str = ""
+
+
+def internal_application(context: Context) -> Starlette:
+    """The ASGI application of the internal socket."""
+
+    async def feed(_request: Request) -> Response:
+        return StreamingResponse(snapshots(context.store), media_type="application/x-ndjson")
+
+    async def pushes(request: Request) -> Response:
+        try:
+            push = msgspec.json.decode(await request.body(), type=Push)
+        except msgspec.MsgspecError as error:
+            return Response(f"{error}\n", 400, media_type="text/plain")
+        return StreamingResponse(_build_lines(context, push), media_type="text/plain; charset=utf-8")
+
+    return Starlette(routes=[Route("/feed", feed), Route("/pushes", pushes, methods=["POST"])])
+
+
+async def snapshots(store: Store) -> AsyncIterator[bytes]:
+    """Everything at first, then what each commit changed; a heartbeat every second in between."""
+    async with store.read() as connection:
+        known = await snapshot.full(connection)
+    while True:
+        yield msgspec.json.encode(known) + b"\n"
+        revision = await store.wait_for_change(known.revision, _HEARTBEAT_SECONDS)
+        if revision == known.revision:
+            known = Snapshot(revision=revision)
+            continue
+        async with store.read() as connection:
+            known = await snapshot.increment(connection, known.revision)
+
+
+async def _build_lines(context: Context, push: Push) -> AsyncIterator[str]:
+    try:
+        build = await context.request_build(push.owner, push.name, push.commit, push.actor)
+        async for line in context.builds.follow(build.id):
+            yield line.rstrip("\n") + "\n"
+    except SlipwayError as error:
+        yield f"slipway: {error}\n"

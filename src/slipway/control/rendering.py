@@ -1,0 +1,89 @@
+"""Algorithms, versions and builds as the common API shows them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from slipway.registry import builds, versions
+from slipway.types import Algorithm, Build, Version
+
+
+async def algorithm_object(
+    connection: AsyncConnection, algorithm: Algorithm, version: Version | None, build: Build | None = None
+) -> dict[str, Any]:
+    """The common API's algorithm object, as of one version (None: nothing is built yet)."""
+    if build is None:
+        build = await _build_of(connection, algorithm, version)
+    settings = {**algorithm.settings, "algorithm_callability": (version and version.callability) or "private"}
+    return {
+        "id": algorithm.id,
+        "name": algorithm.name,
+        "details": {"label": algorithm.label, "summary": algorithm.summary, "tagline": algorithm.tagline},
+        "settings": settings,
+        "version_info": version_info(version) if version else {},
+        "build": build_object(build) if build else None,
+        "source": {"scm": {"id": "internal", "provider": "internal", "default": True, "enabled": True}},
+        "compilation": {"successful": build is not None and build.status == "succeeded", "output": _output(build)},
+        "self_link": f"/v1/algorithms/{algorithm.owner}/{algorithm.name}",
+        "resource_type": "algorithm",
+    }
+
+
+def version_info(version: Version) -> dict[str, Any]:
+    """A version's own part of the algorithm object."""
+    return {
+        "semantic_version": version.semantic_version,
+        "git_hash": version.commit,
+        "version_uuid": version.id,
+        "release_notes": version.release_notes,
+        "sample_input": version.sample_input,
+        "sample_output": version.sample_output,
+        "environment": version.environment,
+        "created_at": _utc(version.created_at),
+        "published_at": _utc(version.published_at),
+    }
+
+
+def build_object(build: Build) -> dict[str, Any]:
+    """A build."""
+    return {
+        "build_id": build.id,
+        "status": build.status,
+        "commit_sha": build.commit,
+        "reason": build.reason,
+        "version_uuid": build.version_id,
+        "started_at": _utc(build.started_at),
+        "finished_at": _utc(build.finished_at),
+        "resource_type": "algorithm_build",
+    }
+
+
+def page(results: list[dict[str, Any]], marker: str | None, link: str) -> dict[str, Any]:
+    """One page of a listing; `link` is the listing's own path."""
+    next_link = f"{link}?marker={marker}" if marker else None
+    return {"marker": marker, "next_link": next_link, "results": results}
+
+
+async def newest(connection: AsyncConnection, algorithm: Algorithm) -> Version | None:
+    """The version that was built last."""
+    found, _ = await versions.page(connection, algorithm.id, limit=1)
+    return found[0] if found else None
+
+
+async def _build_of(connection: AsyncConnection, algorithm: Algorithm, version: Version | None) -> Build | None:
+    if version is not None:
+        return await builds.for_version(connection, version.id)
+    return await builds.latest(connection, algorithm.id)
+
+
+def _output(build: Build | None) -> str:
+    return build.reason if build else ""
+
+
+def _utc(seconds: float | None) -> str | None:
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -1,0 +1,1 @@
+"""The store: schema, migrations, queries, changes, jobs; and hosted files."""

@@ -1,0 +1,1 @@
+"""From a commit to what is live: repositories, builds, environments, publication."""

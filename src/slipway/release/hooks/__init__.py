@@ -1,0 +1,1 @@
+"""What git runs on behalf of the platform."""

@@ -1,0 +1,168 @@
+"""The steps from a commit to a version that is proven to load; nothing of it is in the store yet."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from slipway.errors import BuildFailed
+from slipway.registry.files import Files
+from slipway.release import diagnosis, uv
+from slipway.release.build_log import BuildLog
+from slipway.release.environments import Environments
+from slipway.release.hosts import Hosts
+from slipway.release.interpreters import Interpreters
+from slipway.release.manifest import Manifest, read_manifest
+from slipway.release.models import Models
+from slipway.release.publish import Publication
+from slipway.release.requirements import read_requirements
+from slipway.release.source import Sources
+from slipway.release.trees import make_read_only, remove_tree
+from slipway.settings import Settings
+from slipway.types import Algorithm, Build, Environment, Version
+
+
+class Built(msgspec.Struct, frozen=True):
+    """What the steps made."""
+
+    version: Version
+    environment: Environment
+    on_push: Publication | None
+    seconds: dict[str, float]  # by step
+
+    def summary(self, total: float, version: Version) -> str:
+        """The log's last line."""
+        steps = ", ".join(f"{name} {seconds:.1f}" for name, seconds in self.seconds.items())
+        published = f", published as {version.semantic_version}" if version.semantic_version else ""
+        return f"built {version.commit} in {total:.1f} s: {steps}{published}"
+
+
+class Pipeline:
+    """Check out, lock, make the environment, fetch models, compile, check."""
+
+    def __init__(self, settings: Settings, sources: Sources, files: Files, hosts: Hosts) -> None:
+        self._settings, self._sources, self._hosts = settings, sources, hosts
+        self._interpreters = Interpreters(settings.interpreters)
+        self._environments = Environments(settings, hosts)
+        self._models = Models(files)
+
+    async def build(self, build: Build, algorithm: Algorithm, log: BuildLog) -> Built:
+        """Raises BuildFailed where the commit is at fault, CapacityError where trying again may help.
+
+        The version takes the build's id, so that a build that is run again finds what it left and starts over.
+        """
+        steps = _Steps(log)
+        directory = self.directory(build)
+        with steps.step("source"):
+            manifest = await self._check_out(build, algorithm, directory)
+            steps.note(f"{algorithm.owner}/{algorithm.name} {build.commit}")
+        environment = await self._environment(manifest, directory, steps)
+        if manifest.models:
+            with steps.step("models"):
+                sizes = [await self._models.fetch(n, m, directory, algorithm.owner) for n, m in manifest.models.items()]
+                steps.note(f"{len(sizes)}, {sum(sizes):,} bytes")
+        with steps.step("compile"):
+            await self._compile(directory, environment, log)
+            steps.note("source to bytecode")
+        version = _version(build, algorithm, manifest, directory, environment)
+        with steps.step("check"):
+            await self._check(version, manifest, log)
+            steps.note("loads" + (" and answers its sample input" if manifest.sample_input else ""))
+        return Built(version, environment, manifest.on_push, steps.seconds)
+
+    def directory(self, build: Build) -> Path:
+        """Where the build's version lies."""
+        return self._settings.versions_directory / build.id
+
+    def discard(self, build: Build) -> None:
+        """Remove what a failed build made; environments stay, which others may share."""
+        remove_tree(self.directory(build))
+
+    async def _check_out(self, build: Build, algorithm: Algorithm, directory: Path) -> Manifest:
+        await asyncio.to_thread(self.discard, build)
+        await self._sources.check_out(algorithm.owner, algorithm.name, build.commit, directory)
+        return read_manifest(directory, algorithm.name, self._settings)
+
+    async def _environment(self, manifest: Manifest, directory: Path, steps: _Steps) -> Environment:
+        requirements = read_requirements(directory, manifest.requirements)
+        interpreter = await self._interpreters.choose(manifest.python)
+        with steps.step("lock"):
+            lock = await self._environments.lock(requirements, interpreter, manifest.hardware, steps.detail)
+            packages = sum(1 for line in lock.text.splitlines() if line[:1].isalnum())
+            steps.note(f"{packages} packages{', reused' if lock.reused else ''}, Python {interpreter.version_text}")
+        with steps.step("environment"):
+            environment, made = await self._environments.ensure(
+                lock.text, requirements.options, interpreter, manifest.hardware, steps.detail
+            )
+            steps.note(f"{environment.digest[:12]}… {'made' if made else 'reused'}")
+        return environment
+
+    async def _compile(self, directory: Path, environment: Environment, log: BuildLog) -> None:
+        command = uv.bytecode_command(Path(environment.interpreter), [directory])
+        surroundings = uv.environment(self._settings)
+        await self._hosts.run(command, directory, surroundings, timeout_seconds=300.0, output=log.write)
+        await asyncio.to_thread(make_read_only, directory)
+
+    async def _check(self, version: Version, manifest: Manifest, log: BuildLog) -> None:
+        sample = manifest.sample_input.encode() if manifest.sample_input else None
+        checked = await self._hosts.check(version, sample)
+        for line in checked.output.splitlines():
+            log.write(f"           {line}")
+        if checked.failure is not None:
+            log.write(checked.failure.stack_trace.replace(f"{version.directory}/", ""))
+            raise BuildFailed(diagnosis.explain_check(checked.failure, version.directory, sample is not None))
+
+
+class _Steps:
+    """Times the steps and writes a line for each."""
+
+    def __init__(self, log: BuildLog) -> None:
+        self._log = log
+        self._note = ""
+        self.seconds: dict[str, float] = {}
+
+    @contextlib.contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        started = time.monotonic()
+        self._note = ""
+        try:
+            yield
+        except BaseException:
+            self._note = "failed"
+            raise
+        finally:
+            self.seconds[name] = time.monotonic() - started
+            self._log.write(f"[{self.seconds[name]:6.2f} s] {name} {self._note}".rstrip())
+
+    def note(self, text: str) -> None:
+        """What the step's line says."""
+        self._note = text
+
+    def detail(self, line: str) -> None:
+        """A line of a step under way."""
+        self._log.write(f"           {line}")
+
+
+def _version(
+    build: Build, algorithm: Algorithm, manifest: Manifest, directory: Path, environment: Environment
+) -> Version:
+    return Version(
+        id=build.id,
+        algorithm_id=algorithm.id,
+        owner=algorithm.owner,
+        algorithm=algorithm.name,
+        commit=build.commit,
+        entry=manifest.entry,
+        directory=str(directory),
+        environment=environment.digest,
+        interpreter=environment.interpreter,
+        resources=manifest.resources,
+        scaling=manifest.scaling,
+        sample_input=manifest.sample_input,
+        created_at=build.started_at,  # the order in which commits came, not in which builds ended
+    )

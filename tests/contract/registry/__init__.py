@@ -1,0 +1,1 @@
+"""What holds for the store on SQLite and on PostgreSQL alike."""
