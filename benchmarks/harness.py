@@ -71,9 +71,9 @@ class Load:
     p99_ms: float
 
 
-def wrk(url: str, *, key: str, body: str, expected: str, connections: int, seconds: float) -> Load:
+def wrk(url: str, *, key: str, body: str, expected: str, connections: int, seconds: int) -> Load:
     """Closed-loop load from one thread; a reply is right when its status is 200 and its body holds `expected`."""
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--latency", "-s", str(HERE / "check.lua"), url]
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-s", str(HERE / "check.lua"), url]
     environment = {**os.environ, "BODY": body, "EXPECTED": expected, "KEY": key}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     line = next(line for line in done.stdout.splitlines() if line.startswith("JSON "))

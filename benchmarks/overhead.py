@@ -18,20 +18,20 @@ BODY = "[5.1,3.5,1.4,0.2]"
 KEY = "simOverheadBenchmarkKey00000"
 ECHO = "def apply(input):\n    return input\n"
 
-Run = Callable[[int, float], Load]  # connections, seconds
+Run = Callable[[int, int], Load]  # connections, seconds
 
 
 def main() -> None:
     """Print the figures."""
     options = arguments(__doc__ or "")
     report = Report(options.json)
-    rounds, seconds = (2, 3.0) if options.quick else (3, 8.0)
+    rounds, seconds = (2, 3) if options.quick else (3, 8)
     with ExitStack() as stack:
         data = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "data"
         platform = stack.enter_context(Platform(data))
         servers = _servers(stack, platform)
         for run in servers.values():
-            run(8, 1.0)  # warm-up
+            run(8, 1)  # warm-up
         echo(report, servers, platform, rounds, seconds)
         single(report, servers, data, rounds, seconds)
 
@@ -52,14 +52,14 @@ def _servers(stack: ExitStack, platform: Platform) -> dict[str, Run]:
 
 
 def _caller(url: str, key: str) -> Run:
-    def run(connections: int, seconds: float) -> Load:
+    def run(connections: int, seconds: int) -> Load:
         expected = f'"result":{BODY}'
         return wrk(url, key=key, body=BODY, expected=expected, connections=connections, seconds=seconds)
 
     return run
 
 
-def echo(report: Report, servers: dict[str, Run], platform: Platform, rounds: int, seconds: float) -> None:
+def echo(report: Report, servers: dict[str, Run], platform: Platform, rounds: int, seconds: int) -> None:
     """32 connections: rates, and the gateway's own processor time a call."""
     loads: dict[str, list[Load]] = {name: [] for name in servers}
     gateway_us = []
@@ -83,10 +83,10 @@ def echo(report: Report, servers: dict[str, Run], platform: Platform, rounds: in
     report.add(Measure(name="gateway_cpu", value=statistics.median(gateway_us), unit="us/call"))
 
 
-def single(report: Report, servers: dict[str, Run], data: Path, rounds: int, seconds: float) -> None:
+def single(report: Report, servers: dict[str, Run], data: Path, rounds: int, seconds: int) -> None:
     """One connection: latency, beside the disk's own."""
     for name, run in servers.items():
-        loads = [run(1, seconds / 2) for _ in range(rounds)]
+        loads = [run(1, seconds) for _ in range(rounds)]
         p50 = statistics.median(load.p50_ms for load in loads)
         p99 = statistics.median(load.p99_ms for load in loads)
         report.add(Measure(name="echo_1_connection_p50", value=p50, unit="ms", peer=name))

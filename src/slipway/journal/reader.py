@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import heapq
+import itertools
 import time
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
-from slipway.journal.format import HEADER_SIZE, decode_header, frame_at, payload_path, segments
+from slipway.journal.format import (
+    HEADER_SIZE,
+    MAX_FRAME,
+    FrameAt,
+    decode_header,
+    frame_at,
+    payload_path,
+    segments,
+)
 from slipway.journal.records import CallRecord, Entry, Payload, decode_records, unknown_fields
+
+_PIECE_BYTES = 2**20
 
 _decode_payloads = msgspec.msgpack.Decoder(list[Payload]).decode
 
@@ -31,29 +43,25 @@ def writers(directory: Path) -> list[str]:
     return sorted(entry.name for entry in directory.iterdir() if entry.is_dir() and segments(entry))
 
 
-def read_from(directory: Path, writer: str, cursor: Cursor, limit: int = 1000) -> tuple[list[Entry], Cursor]:
+def read_from(
+    directory: Path, writer: str, cursor: Cursor, limit: int = 1000, unknown: bool = False
+) -> tuple[list[Entry], Cursor]:
     """The entries of up to `limit` frames behind `cursor`, and where these end.
 
-    A frame that is being written at this moment is left for the next time.
+    A frame that is being written at this moment is left for the next time. Fields of later versions are only looked
+    for when `unknown`.
     """
     entries: list[Entry] = []
-    frames = 0
+    left = limit
     for path in segments(directory / writer):
         number = int(path.stem)
-        if number < cursor.segment:
+        if number < cursor.segment or not left:
             continue
         offset = cursor.offset if number == cursor.segment else HEADER_SIZE
-        with path.open("rb") as file:
-            decode_header(file.read(HEADER_SIZE), path)
-            file.seek(offset)
-            data = file.read()
-        position = 0
-        while frames < limit and (frame := frame_at(data, position)) is not None:
-            entries += _entries(writer, frame.sequence, frame.payload)
-            position, frames = frame.end, frames + 1
-            cursor = Cursor(number, offset + position, frame.sequence)
-        if frames >= limit:
-            break
+        for frame in itertools.islice(_frames(path, offset), left):
+            entries += _entries(writer, frame.sequence, frame.payload, unknown)
+            cursor = Cursor(number, frame.end, frame.sequence)
+            left -= 1
     return entries, cursor
 
 
@@ -69,7 +77,8 @@ def follow(directory: Path, since: float, pause_seconds: float = 0.1) -> Iterato
     while True:
         fresh: list[Entry] = []
         for writer in writers(directory):
-            entries, cursors[writer] = read_from(directory, writer, cursors.get(writer, Cursor()))
+            before = cursors.get(writer, Cursor())
+            entries, cursors[writer] = read_from(directory, writer, before, unknown=True)
             fresh += [entry for entry in entries if entry.record.time >= since]
         yield sorted(fresh, key=lambda entry: entry.record.time)
         if not fresh:
@@ -126,19 +135,37 @@ def _stream(directory: Path, writer: str, since: float) -> Iterator[Entry]:
         # A segment's last write is no older than its last record.
         if path.stat().st_mtime < since:
             continue
-        data = path.read_bytes()
-        decode_header(data, path)
-        offset = HEADER_SIZE
-        while (frame := frame_at(data, offset)) is not None:
-            offset = frame.end
-            for entry in _entries(writer, frame.sequence, frame.payload):
+        for frame in _frames(path, HEADER_SIZE):
+            for entry in _entries(writer, frame.sequence, frame.payload, unknown=True):
                 if entry.record.time >= since:
                     yield entry
 
 
-def _entries(writer: str, sequence: int, payload: bytes) -> list[Entry]:
+def _frames(path: Path, offset: int) -> Iterator[FrameAt]:
+    """Whole frames from `offset` on, with their places in the file; read piece by piece, never the zeros behind."""
+    with path.open("rb") as file:
+        decode_header(file.read(HEADER_SIZE), path)
+        size = _PIECE_BYTES
+        while True:
+            file.seek(offset)
+            piece = file.read(size)
+            position = 0
+            while (frame := frame_at(piece, position)) is not None:
+                position = frame.end
+                yield frame._replace(offset=offset + frame.offset, end=offset + frame.end)
+            if position == 0:
+                # Nothing whole: the end, or a frame longer than the piece.
+                wanted = 8 + int.from_bytes(piece[:4], "little")
+                if len(piece) < size or wanted <= size or wanted > MAX_FRAME:
+                    return
+                size = wanted
+            offset += position
+
+
+def _entries(writer: str, sequence: int, payload: bytes, unknown: bool) -> list[Entry]:
     records = decode_records(payload)
+    carried: list[dict[str, Any]] = unknown_fields(payload) if unknown else [{}] * len(records)
     return [
-        Entry(writer=writer, sequence=sequence, record=record, unknown=unknown)
-        for record, unknown in zip(records, unknown_fields(payload), strict=True)
+        Entry(writer=writer, sequence=sequence, record=record, unknown=extra)
+        for record, extra in zip(records, carried, strict=True)
     ]
