@@ -17,6 +17,7 @@ from fastapi.responses import PlainTextResponse
 from slipway import __version__
 from slipway.control import algorithms, data, environments, errors, observation, source, users, versions
 from slipway.control.context import Context
+from slipway.control.feeds import TellFirst
 from slipway.control.first_start import ensure_admin
 from slipway.control.internal import internal_application
 from slipway.control.jobs import JobRunner
@@ -87,7 +88,7 @@ class _Server(uvicorn.Server):
 async def _serve(context: Context) -> None:
     settings = context.settings
     servers = [
-        (_server(public_application(context)), _unix_listener(settings.control_socket)),
+        (_server(TellFirst(public_application(context), context.feeds)), _unix_listener(settings.control_socket)),
         (_server(internal_application(context)), _unix_listener(settings.internal_socket)),
     ]
 

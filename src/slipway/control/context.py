@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 
 from slipway.access.decisions import Action, Resource, authorize
 from slipway.access.principals import Principal
+from slipway.control.feeds import Feeds
 from slipway.errors import AuthenticationError, PermissionDenied
 from slipway.journal.writer import JournalWriter
 from slipway.registry.files import Files
@@ -34,6 +35,7 @@ class Context:
     ) -> None:
         self.settings, self.store, self.journal = settings, store, journal
         self.hosts, self.builds, self.files = hosts, builds, files
+        self.feeds = Feeds(store)
         self._wake_jobs = wake_jobs
 
     async def request_build(self, owner: str, name: str, commit: str, actor: str) -> Build:

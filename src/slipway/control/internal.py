@@ -12,11 +12,6 @@ from starlette.routing import Route
 
 from slipway.control.context import Context
 from slipway.errors import SlipwayError
-from slipway.registry import snapshot
-from slipway.registry.store import Store
-from slipway.types import Snapshot
-
-_HEARTBEAT_SECONDS = 1.0
 
 
 class Push(msgspec.Struct, frozen=True):
@@ -33,7 +28,7 @@ def internal_application(context: Context) -> Starlette:
     """The ASGI application of the internal socket."""
 
     async def feed(_request: Request) -> Response:
-        return StreamingResponse(snapshots(context.store), media_type="application/x-ndjson")
+        return StreamingResponse(context.feeds.snapshots(), media_type="application/x-ndjson")
 
     async def pushes(request: Request) -> Response:
         try:
@@ -45,24 +40,12 @@ def internal_application(context: Context) -> Starlette:
     return Starlette(routes=[Route("/feed", feed), Route("/pushes", pushes, methods=["POST"])])
 
 
-async def snapshots(store: Store) -> AsyncIterator[bytes]:
-    """Everything at first, then what each commit changed; a heartbeat every second in between."""
-    async with store.read() as connection:
-        known = await snapshot.full(connection)
-    while True:
-        yield msgspec.json.encode(known) + b"\n"
-        revision = await store.wait_for_change(known.revision, _HEARTBEAT_SECONDS)
-        if revision == known.revision:
-            known = Snapshot(revision=revision)
-            continue
-        async with store.read() as connection:
-            known = await snapshot.increment(connection, known.revision)
-
-
 async def _build_lines(context: Context, push: Push) -> AsyncIterator[str]:
     try:
         build = await context.request_build(push.owner, push.name, push.commit, push.actor)
         async for line in context.builds.follow(build.id):
             yield line.rstrip("\n") + "\n"
+        # The pusher's next call may follow at once.
+        await context.feeds.told()
     except SlipwayError as error:
         yield f"slipway: {error}\n"
