@@ -21,7 +21,7 @@
     ├── DeadlineExceeded              504
     └── StartupError                  the platform cannot start: one line, exit code 2
         ├── PortTaken, DataDirectoryInUse, DataDirectoryUnusable, SettingsError
-        └── NewerFormat
+        └── NewerFormat, JournalDamaged
 
 What user code raises never appears here: it crosses processes as an `AlgorithmFailure` record (see types.py).
 """
@@ -198,3 +198,10 @@ class SettingsError(StartupError):
 
 class NewerFormat(StartupError):
     """The store or journal was written by a newer Slipway. Upgrade this one; nothing was changed."""
+
+
+class JournalDamaged(StartupError):
+    """A journal was changed or damaged on disk; nothing was touched. Restore it from a backup.
+
+    `slipway audit verify` says what is wrong and where.
+    """

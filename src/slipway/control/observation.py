@@ -16,10 +16,9 @@ from slipway.access.principals import Principal
 from slipway.control.authentication import administrator, anyone, may
 from slipway.control.context import Ctx
 from slipway.errors import CapacityError
-from slipway.journal.reader import Cursor, read_from, writers
 from slipway.journal.render import AuditFilter, audit
-from slipway.observe.observer import usage_path
-from slipway.observe.usage import UsageStore
+from slipway.observe.observer import lag_seconds, usage_path
+from slipway.observe.usage import UsageStore, read_usage
 from slipway.registry import algorithms, builds
 
 router = APIRouter(prefix="/v1", tags=["observation"])
@@ -83,7 +82,7 @@ async def status(context: Ctx, principal: Principal = administrator()) -> dict[s
         "revision": await context.store.revision(),
         "builds_in_progress": building,
         "replicas": replicas,
-        "observer_lag_frames": _observer_lag(context),
+        "observer_lag_seconds": round(_observer_lag(context), 1),
         "usage": _usage(context),
     }
 
@@ -110,34 +109,23 @@ def _visible_to(principal: Principal) -> Visible:
 
 def _usage(context: Ctx) -> list[dict[str, Any]]:
     """The last day's calls by algorithm, as far as the observer has counted."""
-    path = usage_path(context.settings)
-    if not path.exists():
-        return []
-    store = UsageStore(path, read_only=True)
     totals: dict[str, dict[str, Any]] = {}
-    for row in store.rows(time.time() - _RECENT_SECONDS):
-        total = totals.setdefault(
-            row.algorithm, {"algorithm": row.algorithm, "calls": 0, "errors": 0, "duration_us": 0}
-        )
+    for row in read_usage(usage_path(context.settings), time.time() - _RECENT_SECONDS):
+        empty = {"algorithm": row.algorithm, "calls": 0, "errors": 0, "duration_us": 0}
+        total = totals.setdefault(row.algorithm, empty)
         total["calls"] += row.calls
         total["errors"] += row.errors
         total["duration_us"] += row.duration_us
-    store.close()
     return list(totals.values())
 
 
-def _observer_lag(context: Ctx) -> int:
-    """How many frames the observer has not counted yet; at most 1,000 a writer are looked at."""
+def _observer_lag(context: Ctx) -> float:
+    """How old the oldest record is that the observer has not counted yet, in seconds."""
     path = usage_path(context.settings)
     if not path.exists():
-        return 0
+        return 0.0
     store = UsageStore(path, read_only=True)
-    cursors = store.cursors()
-    store.close()
-    directory = context.settings.journal_directory
-    lag = 0
-    for writer in writers(directory):
-        before = cursors.get(writer, Cursor())
-        _, after = read_from(directory, writer, before, 1000)
-        lag += after.sequence - before.sequence
-    return lag
+    try:
+        return lag_seconds(context.settings.journal_directory, store.cursors())
+    finally:
+        store.close()

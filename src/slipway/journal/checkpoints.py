@@ -1,38 +1,32 @@
 """Signed checkpoints: one Ed25519 signature binds the heads of all writers, every second in which one moved.
 
-They are events in a series of their own, `checkpoints`: resource `heads`, detail writer → `sequence:hash`, and the
-signature over the canonical text of these. The public key is all that a third party needs.
+They are events in a series of their own, `checkpoints`. The public key is all that a third party needs to check them,
+and a copy of one that is kept elsewhere proves everything that came before it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-    load_pem_private_key,
-    load_pem_public_key,
-)
+import msgspec
 
-from slipway.ids import new_id_bytes
-from slipway.journal.format import FRAME, HEADER_SIZE, frame_at, segments
-from slipway.journal.reader import read_all, writers
-from slipway.journal.records import EventRecord
+from slipway.errors import SlipwayError
+from slipway.journal.format import CHECKPOINTS as CHECKPOINTS
+from slipway.journal.format import HEADER_SIZE, Frame, segments, writers
+from slipway.journal.reader import Cursor, read_from
+from slipway.journal.records import Entry, EventRecord, new_event
+from slipway.journal.scan import SegmentScan
+from slipway.journal.signing import Heads, LedgerKey
 from slipway.journal.writer import JournalWriter
 
-CHECKPOINTS = "checkpoints"
-_SIGNATURE = "signature"
+VERB = "ledger.checkpoint"
 
-Heads = dict[str, tuple[int, bytes]]  # writer → sequence and hash of its last frame
+logger = logging.getLogger(__name__)
 
 
 class Checkpointer:
@@ -40,18 +34,30 @@ class Checkpointer:
 
     def __init__(self, directory: Path, key_file: Path) -> None:
         self._directory = directory
-        self._key = signing_key(key_file)
+        self._key = LedgerKey(key_file)
         self._heads: Heads = {}
         self._tails: dict[str, _Tail] = {}
 
     async def run(self, journal: JournalWriter, seconds: float = 1.0) -> None:
         """Write a checkpoint whenever a head has moved, for ever."""
         while True:
-            heads = self._read_heads()
-            if heads != self._heads:
-                self._heads = heads
-                journal.append(self._signed(heads), None, _nothing, _nothing)
+            try:
+                event = await asyncio.to_thread(self.step)
+            except (OSError, SlipwayError, msgspec.MsgspecError) as error:
+                # Signing goes on once the cause is gone; until then `verify` shows how far it came.
+                logger.error("no checkpoint: %s", error)
+                event = None
+            if event is not None:
+                journal.append(event, None, _nothing, self._forget)
             await asyncio.sleep(seconds)
+
+    def step(self) -> EventRecord | None:
+        """A checkpoint, if a head has moved since the last."""
+        heads = self._read_heads()
+        if heads == self._heads:
+            return None
+        self._heads = heads
+        return new_event("control", VERB, "heads", "done", self._key.sign(heads, time.time()))
 
     def _read_heads(self) -> Heads:
         heads: Heads = {}
@@ -64,21 +70,13 @@ class Checkpointer:
                 heads[writer] = head
         return heads
 
-    def _signed(self, heads: Heads) -> EventRecord:
-        detail = _detail(heads)
-        detail[_SIGNATURE] = self._key.sign(_canonical(detail)).hex()
-        return EventRecord(
-            time=time.time(),
-            event_id=new_id_bytes(),
-            actor="control",
-            verb="ledger.checkpoint",
-            resource="heads",
-            detail=detail,
-        )
+    def _forget(self) -> None:
+        """What could not be written is to be signed again."""
+        self._heads = {}
 
 
 class _Tail:
-    """Walks one writer's frames by their lengths; hashes the last one only."""
+    """Follows one writer's last frame."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -87,78 +85,57 @@ class _Tail:
         self._head: tuple[int, bytes] | None = None
 
     def head(self) -> tuple[int, bytes] | None:
-        """Sequence and hash of the last whole frame."""
-        for path in segments(self._directory):
-            if self._segment is not None and path.name < self._segment.name:
-                continue
+        """Sequence and hash of the last whole frame, which is on disk; None before the first."""
+        for path in segments(self._directory)[-1:] if self._segment is None else self._from_here():
             if path != self._segment:
                 self._segment, self._offset = path, HEADER_SIZE
             self._walk(path)
         return self._head
 
+    def _from_here(self) -> list[Path]:
+        assert self._segment is not None
+        return [path for path in segments(self._directory) if path.name >= self._segment.name]
+
     def _walk(self, path: Path) -> None:
-        last = -1
-        with path.open("rb") as file:
-            offset = self._offset
-            while True:
-                file.seek(offset)
-                head = file.read(FRAME.size)
-                if len(head) < FRAME.size or head[:8] == bytes(8):
-                    break
-                last, offset = offset, offset + 8 + int.from_bytes(head[:4], "little")
-            if last < 0:
-                return
-            file.seek(last)
-            frame = frame_at(file.read(offset - last), 0)
-        if frame is not None:
-            self._head = (frame.sequence, frame.hash)
-            self._offset = offset
+        scan = SegmentScan(path, self._offset)
+        last: Frame | None = None
+        for frame in scan:
+            last = frame
+        if last is None:
+            before = scan.header.first_sequence - 1
+            if self._head is None and before:
+                self._head = (before, scan.header.previous)
+            return
+        # The frame may be read before its writer has synced it; what is signed must survive a loss of power.
+        _sync(path)
+        if next(iter(SegmentScan(path, last.offset)), None) == last:
+            self._head, self._offset = (last.sequence, last.hash()), last.end
 
 
-def signing_key(file: Path) -> Ed25519PrivateKey:
-    """The ledger's private key, made at first use with mode 0600; its public key lies beside it as `.pub`."""
-    if not file.exists():
-        key = Ed25519PrivateKey.generate()
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as out:
-            out.write(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-        file.with_suffix(".pub").write_bytes(
-            key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-        )
-    key_object = load_pem_private_key(file.read_bytes(), None)
-    assert isinstance(key_object, Ed25519PrivateKey)
-    return key_object
+def checkpoint_events(directory: Path) -> Iterator[tuple[Entry, EventRecord]]:
+    """Every checkpoint below `directory`, oldest first, unchecked."""
+    cursor = Cursor()
+    while True:
+        entries, after = read_from(directory, CHECKPOINTS, cursor)
+        for entry in entries:
+            if isinstance(entry.record, EventRecord) and entry.record.verb == VERB:
+                yield entry, entry.record
+        if after == cursor:
+            return
+        cursor = after
 
 
-def checked_heads(directory: Path, public_key: Path, problems: list[str]) -> Iterator[Heads]:
-    """The heads of every checkpoint; adds to `problems` those whose signature is wrong."""
-    key = load_pem_public_key(public_key.read_bytes())
-    assert isinstance(key, Ed25519PublicKey)
-    for entry in read_all(directory):
-        record = entry.record
-        if entry.writer != CHECKPOINTS or not isinstance(record, EventRecord) or record.verb != "ledger.checkpoint":
-            continue
-        detail = dict(record.detail)
-        signature = bytes.fromhex(detail.pop(_SIGNATURE, ""))
-        try:
-            key.verify(signature, _canonical(detail))
-        except InvalidSignature:
-            problems.append(f"frame {entry.sequence}: the checkpoint's signature is wrong")
-            continue
-        yield _heads(detail)
+def as_text(record: EventRecord) -> str:
+    """A checkpoint as one line of JSON, to be kept elsewhere."""
+    return msgspec.json.encode(record.detail).decode()
 
 
-def _detail(heads: Heads) -> dict[str, str]:
-    return {writer: f"{sequence}:{digest.hex()}" for writer, (sequence, digest) in heads.items()}
-
-
-def _heads(detail: dict[str, str]) -> Heads:
-    parts = {writer: text.split(":") for writer, text in detail.items()}
-    return {writer: (int(sequence), bytes.fromhex(digest)) for writer, (sequence, digest) in parts.items()}
-
-
-def _canonical(detail: dict[str, str]) -> bytes:
-    return "\n".join(f"{writer} {detail[writer]}" for writer in sorted(detail)).encode()
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fdatasync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _nothing() -> None:

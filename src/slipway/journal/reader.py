@@ -1,171 +1,175 @@
-"""Reads journals with the platform up or down: all writers in time order, from a cursor, with payloads."""
+"""Reads journals with the platform up or down: all writers in time order, from a cursor, filtered."""
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import itertools
+import logging
+import mmap
 import time
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
-from slipway.journal.format import (
-    HEADER_SIZE,
-    MAX_FRAME,
-    FrameAt,
-    decode_header,
-    frame_at,
-    payload_path,
-    segments,
-)
-from slipway.journal.records import CallRecord, Entry, Payload, decode_records, unknown_fields
+from slipway.errors import JournalDamaged
+from slipway.journal.format import CHECKPOINTS, HEADER_SIZE, Frame, segments
+from slipway.journal.format import writers as writers
+from slipway.journal.records import CallRecord, Entry, decode_records
+from slipway.journal.scan import SegmentScan
 
-_PIECE_BYTES = 2**20
+logger = logging.getLogger(__name__)
 
-_decode_payloads = msgspec.msgpack.Decoder(list[Payload]).decode
+_FRAMES = 1000  # read at a time
+_ENTRIES = 20_000  # after which no further frame is read at once
+_BATCH = 500  # entries
+_SLACK_SECONDS = 3600.0
 
 
 class Cursor(msgspec.Struct, frozen=True):
-    """How far a reader has come in one writer's journal."""
+    """How far a reader has come in one writer's journal. It may be saved, and used again at any later time."""
 
     segment: int = 0  # 0: nothing read yet
-    offset: int = 0
-    sequence: int = 0
+    offset: int = HEADER_SIZE
+    sequence: int = 0  # of the last frame read
 
 
-def writers(directory: Path) -> list[str]:
-    """Names of the writers that have a journal below `directory`."""
-    if not directory.is_dir():
-        return []
-    return sorted(entry.name for entry in directory.iterdir() if entry.is_dir() and segments(entry))
+class AuditFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """What of the journal is asked for."""
+
+    since: float = 0.0  # Unix seconds
+    caller: str = ""  # account: of the call, of its root, or an event's actor
+    algorithm: str = ""  # owner/name, or a name of any owner; an event's resource
+
+    def passes(self, entry: Entry) -> bool:
+        """Whether the entry is asked for."""
+        record = entry.record
+        if record.time < self.since:
+            return False
+        call = isinstance(record, CallRecord)
+        who = {record.caller, record.origin} if isinstance(record, CallRecord) else {record.actor}
+        what = record.algorithm if isinstance(record, CallRecord) else record.resource
+        if self.caller and self.caller not in who:
+            return False
+        return self.algorithm in ("", what) or (call and self.algorithm == what.partition("/")[2])
 
 
-def read_from(
-    directory: Path, writer: str, cursor: Cursor, limit: int = 1000, unknown: bool = False
-) -> tuple[list[Entry], Cursor]:
+def read_from(directory: Path, writer: str, cursor: Cursor, limit: int = _FRAMES) -> tuple[list[Entry], Cursor]:
     """The entries of up to `limit` frames behind `cursor`, and where these end.
 
-    A frame that is being written at this moment is left for the next time. Fields of later versions are only looked
-    for when `unknown`.
+    A frame that is being written at this moment is left for the next time. Segments that are gone are passed over;
+    damage is passed over with a warning, for `verify` to judge.
     """
     entries: list[Entry] = []
-    left = limit
-    for path in segments(directory / writer):
-        number = int(path.stem)
-        if number < cursor.segment or not left:
+    frames = 0
+    found = segments(directory / writer)
+    for position, path in enumerate(found):
+        if int(path.stem) < cursor.segment:
             continue
-        offset = cursor.offset if number == cursor.segment else HEADER_SIZE
-        for frame in itertools.islice(_frames(path, offset), left):
-            entries += _entries(writer, frame.sequence, frame.payload, unknown)
-            cursor = Cursor(number, frame.end, frame.sequence)
-            left -= 1
+        start = cursor.offset if int(path.stem) == cursor.segment else HEADER_SIZE
+        scan = _scan(path, start)
+        if scan is None:
+            continue
+        for frame in scan:
+            entries += _entries(writer, frame, path)
+            frames, cursor = frames + 1, Cursor(int(path.stem), frame.end, frame.sequence)
+            if frames == limit or len(entries) >= _ENTRIES:
+                return entries, cursor
+        if position + 1 < len(found) and scan.tail():
+            logger.warning("%s is damaged at byte %d; slipway audit verify says more", path, scan.offset)
     return entries, cursor
 
 
-def read_all(directory: Path, since: float = 0.0) -> Iterator[Entry]:
-    """Every entry of every writer from `since` (Unix seconds) on, in time order."""
-    streams = [_stream(directory, writer, since) for writer in writers(directory)]
+def read_all(directory: Path, since: float = 0.0, *, caller: str = "", algorithm: str = "") -> Iterator[Entry]:
+    """Every entry that is asked for, of every writer but checkpoints, in time order."""
+    wanted = AuditFilter(since=since, caller=caller, algorithm=algorithm)
+    return filter(wanted.passes, _merged(directory, _starts(directory, since)))
+
+
+def follow(
+    directory: Path, since: float = 0.0, *, caller: str = "", algorithm: str = "", pause_seconds: float = 0.1
+) -> Iterator[list[Entry]]:
+    """What `read_all` gives, in batches, then for ever what is added; an empty batch after each pause."""
+    wanted = AuditFilter(since=since, caller=caller, algorithm=algorithm)
+    cursors = _starts(directory, since)
+    while True:
+        fresh = filter(wanted.passes, _merged(directory, cursors))
+        while batch := list(itertools.islice(fresh, _BATCH)):
+            yield batch
+        yield []
+        time.sleep(pause_seconds)
+
+
+def find_call(directory: Path, call_id: bytes) -> list[Entry]:
+    """The records of one call in any writer's journal below `directory`: one, or a start and an end."""
+    found: list[Entry] = []
+    for path in sorted(directory.glob("*/[0-9]*.journal")):
+        scan = _scan(path, HEADER_SIZE) if _holds(path, call_id) else None
+        for frame in scan or ():
+            if call_id in frame.records:
+                found += [entry for entry in _entries(path.parent.name, frame, path) if _is_call(entry, call_id)]
+    return found
+
+
+def _merged(directory: Path, cursors: dict[str, Cursor]) -> Iterator[Entry]:
+    """Moves `cursors` on to the end of what was there."""
+    streams = [_stream(directory, writer, cursors) for writer in writers(directory) if writer != CHECKPOINTS]
     return heapq.merge(*streams, key=lambda entry: entry.record.time)
 
 
-def follow(directory: Path, since: float, pause_seconds: float = 0.1) -> Iterator[list[Entry]]:
-    """As `read_all` in batches, then for ever what is added; an empty batch after each pause without anything new."""
-    cursors: dict[str, Cursor] = {}
+def _stream(directory: Path, writer: str, cursors: dict[str, Cursor]) -> Iterator[Entry]:
+    cursor = cursors.get(writer, Cursor())
     while True:
-        fresh: list[Entry] = []
-        for writer in writers(directory):
-            before = cursors.get(writer, Cursor())
-            entries, cursors[writer] = read_from(directory, writer, before, unknown=True)
-            fresh += [entry for entry in entries if entry.record.time >= since]
-        yield sorted(fresh, key=lambda entry: entry.record.time)
-        if not fresh:
-            time.sleep(pause_seconds)
+        entries, after = read_from(directory, writer, cursor)
+        cursors[writer] = after
+        yield from entries
+        if after == cursor:
+            return
+        cursor = after
 
 
-def payloads(directory: Path, writer: str, since: float = 0.0) -> Iterator[Payload]:
-    """The payloads of one writer's calls, in the order of their records; erased segments are passed over."""
-    for path in segments(directory / writer):
-        sibling = payload_path(path)
-        if not sibling.exists() or sibling.stat().st_mtime < since:
-            continue
-        data = sibling.read_bytes()
-        offset = 0
-        while offset + 8 < len(data):
-            end = offset + 8 + int.from_bytes(data[offset : offset + 4], "little")
-            body = data[offset + 8 : end]
-            if end > len(data) or zlib.crc32(body) != int.from_bytes(data[offset + 4 : offset + 8], "little"):
+def _starts(directory: Path, since: float) -> dict[str, Cursor]:
+    """Cursors behind the closed segments that end before `since`: their last write is no older than their last record.
+
+    (Give or take what a loss of power does to the time of a file's last change.)
+    """
+    starts: dict[str, Cursor] = {}
+    for writer in writers(directory):
+        for path in segments(directory / writer)[:-1]:
+            if path.stat().st_mtime + _SLACK_SECONDS >= since:
                 break
-            yield from _decode_payloads(body)
-            offset = end
+            starts[writer] = Cursor(int(path.stem) + 1)
+    return starts
 
 
-class Payloads:
-    """Finds payloads of entries that are asked for in the order of their journal."""
-
-    def __init__(self, directory: Path, since: float = 0.0) -> None:
-        self._directory, self._since = directory, since
-        self._streams: dict[str, Iterator[Payload]] = {}
-        self._ahead: dict[bytes, Payload] = {}
-
-    def find(self, entry: Entry) -> Payload | None:
-        """The payload of a call's entry; None where none was kept."""
-        record = entry.record
-        if not isinstance(record, CallRecord) or not (record.input_digest or record.result_digest):
-            return None
-        found = self._ahead.pop(record.call_id, None)
-        if found is not None:
-            return found
-        stream = self._streams.get(entry.writer)
-        if stream is None:
-            stream = self._streams[entry.writer] = payloads(self._directory, entry.writer, self._since)
-        for payload in stream:
-            if payload.call_id == record.call_id:
-                return payload
-            self._ahead[payload.call_id] = payload
-        # Read anew the next time: the journal may have grown since this stream ended.
-        del self._streams[entry.writer]
+def _scan(path: Path, offset: int) -> SegmentScan | None:
+    try:
+        return SegmentScan(path, offset)
+    except FileNotFoundError:
+        return None
+    except JournalDamaged as error:
+        logger.warning("%s", error)
         return None
 
 
-def _stream(directory: Path, writer: str, since: float) -> Iterator[Entry]:
-    for path in segments(directory / writer):
-        # A segment's last write is no older than its last record.
-        if path.stat().st_mtime < since:
-            continue
-        for frame in _frames(path, HEADER_SIZE):
-            for entry in _entries(writer, frame.sequence, frame.payload, unknown=True):
-                if entry.record.time >= since:
-                    yield entry
-
-
-def _frames(path: Path, offset: int) -> Iterator[FrameAt]:
-    """Whole frames from `offset` on, with their places in the file; read piece by piece, never the zeros behind."""
-    with path.open("rb") as file:
-        decode_header(file.read(HEADER_SIZE), path)
-        size = _PIECE_BYTES
-        while True:
-            file.seek(offset)
-            piece = file.read(size)
-            position = 0
-            while (frame := frame_at(piece, position)) is not None:
-                position = frame.end
-                yield frame._replace(offset=offset + frame.offset, end=offset + frame.end)
-            if position == 0:
-                # Nothing whole: the end, or a frame longer than the piece.
-                wanted = 8 + int.from_bytes(piece[:4], "little")
-                if len(piece) < size or wanted <= size or wanted > MAX_FRAME:
-                    return
-                size = wanted
-            offset += position
-
-
-def _entries(writer: str, sequence: int, payload: bytes, unknown: bool) -> list[Entry]:
-    records = decode_records(payload)
-    carried: list[dict[str, Any]] = unknown_fields(payload) if unknown else [{}] * len(records)
+def _entries(writer: str, frame: Frame, path: Path) -> list[Entry]:
+    try:
+        records = decode_records(frame.records)
+    except msgspec.MsgspecError as error:
+        logger.warning("%s: frame %d cannot be read: %s", path, frame.sequence, error)
+        return []
     return [
-        Entry(writer=writer, sequence=sequence, record=record, unknown=extra)
-        for record, extra in zip(records, carried, strict=True)
+        Entry(writer=writer, sequence=frame.sequence, record=record, unknown=unknown) for record, unknown in records
     ]
+
+
+def _is_call(entry: Entry, call_id: bytes) -> bool:
+    return isinstance(entry.record, CallRecord) and entry.record.call_id == call_id
+
+
+def _holds(path: Path, call_id: bytes) -> bool:
+    with contextlib.suppress(FileNotFoundError, ValueError), path.open("rb") as file:
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
+            return view.find(call_id) >= 0
+    return False

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any, Literal
 
 import msgspec
+
+from slipway.ids import new_id_bytes
 
 Phase = Literal["call", "start", "end"]
 
@@ -108,11 +111,16 @@ class EventRecord(
 Record = CallRecord | EventRecord
 
 
-class Payload(msgspec.Struct, kw_only=True, omit_defaults=True, rename={"call_id": "id", "input": "i", "result": "r"}):
+class Payload(
+    msgspec.Struct,
+    kw_only=True,
+    omit_defaults=True,
+    rename={"call_id": "id", "input": "i", "result": "r", "stdout": "o", "salt": "s"},
+):
     """What a call was given and answered, kept apart from its record so that it can be erased."""
 
     call_id: bytes
-    input: bytes | None = None
+    input: bytes | None = None  # None: not kept, its digest stands in the record
     result: bytes | None = None
     stdout: bytes = b""
     salt: bytes = b""
@@ -127,24 +135,55 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     unknown: dict[str, Any] = {}  # fields of a later version
 
 
-_NAMES = {kind: {f.encode_name: f.name for f in msgspec.structs.fields(kind)} for kind in (CallRecord, EventRecord)}
 _KINDS: dict[str, type[CallRecord] | type[EventRecord]] = {"call": CallRecord, "event": EventRecord}
-_encoder = msgspec.msgpack.Encoder()
-_decode_maps = msgspec.msgpack.Decoder(list[dict[str, Any]]).decode
+_NAMES = {kind: {f.encode_name for f in msgspec.structs.fields(kind)} | {"k"} for kind in _KINDS.values()}
+_encode = msgspec.msgpack.Encoder().encode
 _decode_records = msgspec.msgpack.Decoder(list[Record]).decode
+_decode_maps = msgspec.msgpack.Decoder(list[dict[str, Any]]).decode
 
-encode_records = _encoder.encode
-
-
-def decode_records(data: bytes) -> list[Record]:
-    """The records of one frame, fields of later versions left out. Raises msgspec.MsgspecError."""
-    return _decode_records(data)
+encode_record = _encode
+encode_payloads = _encode
+decode_payloads = msgspec.msgpack.Decoder(list[Payload]).decode
 
 
-def unknown_fields(data: bytes) -> list[dict[str, Any]]:
-    """For each record of a frame, what this version has no name for."""
-    found = []
-    for fields in _decode_maps(data):
-        known = _NAMES[_KINDS[fields["k"]]]
-        found.append({name: value for name, value in fields.items() if name not in known and name != "k"})
-    return found
+def new_event(actor: str, verb: str, resource: str, outcome: str, detail: dict[str, str]) -> EventRecord:
+    """An event that happened now."""
+    return EventRecord(
+        time=time.time(),
+        event_id=new_id_bytes(),
+        actor=actor,
+        verb=verb,
+        resource=resource,
+        outcome=outcome,
+        detail=detail,
+    )
+
+
+def decode_records(data: bytes) -> list[tuple[Record, dict[str, Any]]]:
+    """A frame's records, each with the fields that this version has no name for. Raises msgspec.MsgspecError."""
+    try:
+        records = _decode_records(data)
+    except msgspec.ValidationError:
+        return _decode_later(data)
+    # What encodes to the same bytes again holds nothing unknown: cheaper than to decode every record as a map.
+    if _encode(records) != data:
+        return _decode_later(data)
+    return [(record, {}) for record in records]
+
+
+def _decode_later(data: bytes) -> list[tuple[Record, dict[str, Any]]]:
+    return [_from_map(fields) for fields in _decode_maps(data)]
+
+
+def _from_map(fields: dict[str, Any]) -> tuple[Record, dict[str, Any]]:
+    kind = _KINDS.get(str(fields.get("k")))
+    if kind is None:
+        return _of_later_kind(fields)
+    unknown = {name: value for name, value in fields.items() if name not in _NAMES[kind]}
+    return msgspec.convert(fields, kind), unknown
+
+
+def _of_later_kind(fields: dict[str, Any]) -> tuple[Record, dict[str, Any]]:
+    """Every kind has a time and an id: enough for an event that says what it was."""
+    known = {"t": fields.get("t"), "id": fields.get("id"), "vb": f"record.{fields.get('k')}", "rc": ""}
+    return msgspec.convert(known, EventRecord), fields

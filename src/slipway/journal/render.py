@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,38 +11,21 @@ from typing import Any
 import msgspec
 
 from slipway.ids import id_text
-from slipway.journal.reader import Payloads, follow, read_all
+from slipway.journal.payloads import Payloads
+from slipway.journal.reader import AuditFilter as AuditFilter
+from slipway.journal.reader import follow, read_all
 from slipway.journal.records import CallRecord, Entry, Payload
 
 _IDS = ("call_id", "root_id", "parent_id", "event_id")
-
-
-class AuditFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """What of the journal is asked for."""
-
-    since: float = 0.0  # Unix seconds
-    caller: str = ""  # for events: the actor
-    algorithm: str = ""  # owner/name, or the name alone
-
-    def passes(self, entry: Entry) -> bool:
-        """Whether the entry is asked for."""
-        record = entry.record
-        calls = isinstance(record, CallRecord)
-        who = record.caller if isinstance(record, CallRecord) else record.actor
-        what = record.algorithm if isinstance(record, CallRecord) else record.resource
-        if self.caller and self.caller not in (who, record.origin if isinstance(record, CallRecord) else ""):
-            return False
-        if self.algorithm and what != self.algorithm and (what.partition("/")[2] != self.algorithm):
-            return False
-        return calls or not who.startswith("journal")
+_BATCH = 100
 
 
 def audit(directory: Path, wanted: AuditFilter, following: bool) -> Iterator[list[dict[str, Any]]]:
     """Batches of entries as dictionaries; for ever when `following`, with empty batches in between."""
     payloads = Payloads(directory, wanted.since)
-    batches = follow(directory, wanted.since) if following else ([entry] for entry in read_all(directory, wanted.since))
-    for batch in batches:
-        yield [as_dict(entry, payloads.find(entry)) for entry in batch if wanted.passes(entry)]
+    read = follow if following else _batches
+    for batch in read(directory, wanted.since, caller=wanted.caller, algorithm=wanted.algorithm):
+        yield [as_dict(entry, payloads.find(entry)) for entry in batch]
 
 
 def as_dict(entry: Entry, payload: Payload | None) -> dict[str, Any]:
@@ -56,6 +40,12 @@ def as_dict(entry: Entry, payload: Payload | None) -> dict[str, Any]:
             found["input"], found["result"] = _text(payload.input), _text(payload.result)
             found["stdout"] = _text(payload.stdout)
     return {**found, **{str(name): str(value) for name, value in entry.unknown.items()}}
+
+
+def _batches(directory: Path, since: float, *, caller: str, algorithm: str) -> Iterator[list[Entry]]:
+    entries = read_all(directory, since, caller=caller, algorithm=algorithm)
+    while batch := list(itertools.islice(entries, _BATCH)):
+        yield batch
 
 
 def _plain(name: str, value: object) -> object:

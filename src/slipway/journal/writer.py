@@ -3,48 +3,40 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
+import contextlib
 import logging
 import os
 import queue
-import random
 import threading
 import time
 from collections.abc import Callable
-from hashlib import sha256
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Literal, NamedTuple
 
-from slipway.errors import DataDirectoryInUse
-from slipway.ids import new_id_bytes
-from slipway.journal.format import SegmentHeader, encode_frame
-from slipway.journal.records import CallRecord, EventRecord, Payload, Record, encode_records
-from slipway.journal.recovery import OPEN_CALLS, recover
-from slipway.journal.segment import OpenSegment
+from slipway.errors import DiskFull
+from slipway.journal.chain import Chain
+from slipway.journal.policy import PayloadPolicy, PolicyName
+from slipway.journal.records import Payload, Record, encode_record, new_event
+from slipway.journal.segment import lock
 
-PayloadPolicy = Literal["none", "digest", "sample", "full"]
 Done = Callable[[], None]
 
-_PAYLOAD_SYNC_SECONDS = 1.0
-_RETRY_SECONDS = 1.0
-_PROBE_BYTES = 2**20
+_CHORES_SECONDS = 1.0  # payloads are synced, and the disk is tried again, this often
 _MOST_RECORDS = 4096  # in one frame
+_SALT_BYTES = 16
+_HEAVY_BYTES = 256 * 1024  # payloads whose digests would take longer than a sync
 
 logger = logging.getLogger(__name__)
 
-
-class _Item(NamedTuple):
-    record: Record
-    payload: Payload | None
-    durable: Done
-    failed: Done
+# A plain tuple: this is made once a call, on the call path.
+_Item = tuple[Record, Payload | None, Done, Done]
 
 
 class JournalWriter:
     """Appends records to one writer's series of segments. One process may hold a writer's name at a time.
 
     Opening cuts a torn tail and closes what was left open. Raises DataDirectoryInUse, NewerFormat, JournalDamaged,
-    OSError.
+    OSError, and ValueError for a name that does not fit.
     """
 
     def __init__(
@@ -53,232 +45,194 @@ class JournalWriter:
         name: str,
         *,
         segment_bytes: int = 64 * 2**20,
-        payload_policy: PayloadPolicy = "full",
+        payload_policy: PolicyName = "full",
         payload_limit_bytes: int = 4096,
         payload_sample_rate: float = 0.01,
     ) -> None:
-        self.healthy = True
-        self._directory, self._name, self._segment_bytes = directory, name, segment_bytes
-        self._policy, self._limit, self._rate = payload_policy, payload_limit_bytes, payload_sample_rate
+        self.healthy = True  # False: the disk takes no data, appended records fail
+        self._name = name
+        self._policy = PayloadPolicy(payload_policy, payload_limit_bytes, payload_sample_rate)
         directory.mkdir(parents=True, exist_ok=True)
-        self._lock = _lock(directory)
-        found = recover(directory, segment_bytes)
-        self._sequence, self._head, self._number = found.sequence, found.head, found.number
-        self._open_calls: dict[bytes, str] = {}  # id → algorithm
-        if found.segment is not None and found.offset < segment_bytes:
-            self._segment = OpenSegment(found.segment, found.offset, segment_bytes)
-        else:
-            self._segment = self._next_segment()
+        self._lock = lock(directory)
+        try:
+            self._chain = Chain(directory, name, segment_bytes)
+        except BaseException:
+            os.close(self._lock)
+            raise
         self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, name=f"journal-{name}", daemon=True)
-        self._payloads_synced = time.monotonic()
-        self._report_recovery(found.bytes_cut, found.open_calls)
+        self._chores = threading.Thread(target=self._do_chores, name=f"journal-{name}-chores", daemon=True)
+        self._heavy = ThreadPoolExecutor(1, thread_name_prefix=f"journal-{name}-digests")
+        self._closing = threading.Event()
+        self._tried = 0.0
 
     @property
     def head(self) -> tuple[int, bytes]:
         """Sequence and hash of the last durable frame."""
-        return self._sequence, self._head
+        return self._chain.head
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin writing; callbacks run on `loop`."""
         self._loop = loop
         self._thread.start()
+        self._chores.start()
 
     def append(self, record: Record, payload: Payload | None, durable: Done, failed: Done) -> None:
-        """Queue a record. `durable` runs on the loop once it is on disk, `failed` if it cannot be written."""
-        self._queue.put(_Item(record, payload, durable, failed))
+        """Queue a record. `durable` runs on the loop once it is on disk, `failed` if it cannot be written.
 
-    def event(self, actor: str, verb: str, resource: str, outcome: str = "done", **detail: str) -> None:
+        Record and payload belong to the writer from now on: it adds digests and cuts what is not kept.
+        """
+        item = (record, payload, durable, failed)
+        if payload is not None and len(payload.input or b"") + len(payload.result or b"") > _HEAVY_BYTES:
+            self._heavy.submit(self._seal_and_queue, item)
+        else:
+            self._queue.put(item)
+
+    async def write(self, record: Record, payload: Payload | None = None) -> None:
+        """Append, and wait until the record is on disk. Raises DiskFull."""
+        done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+        def settle(durable: bool) -> None:
+            if not done.done():
+                done.set_result(durable)
+
+        self.append(record, payload, lambda: settle(True), lambda: settle(False))
+        if not await done:
+            raise DiskFull(f"the journal {self._name} cannot be written")
+
+    def event(self, actor: str, verb: str, resource: str, outcome: str = "done", /, **detail: str) -> None:
         """Record an event that nobody waits for."""
-        record = EventRecord(
-            time=time.time(),
-            event_id=new_id_bytes(),
-            actor=actor,
-            verb=verb,
-            resource=resource,
-            outcome=outcome,
-            detail=detail,
-        )
-        self.append(record, None, _nothing, _nothing)
+        self.append(new_event(actor, verb, resource, outcome, detail), None, _nothing, _nothing)
 
     def close(self) -> None:
         """Write what waits, and let go of the files."""
-        if self._thread.is_alive():
-            self._queue.put(None)
+        self._closing.set()
+        self._heavy.shutdown()
+        self._queue.put(None)
+        if self._loop is None:
+            self._run()
+        else:
             self._thread.join()
-        self._segment.close()
+            self._chores.join()
+        try:
+            self._chain.close()
+        except OSError as error:
+            logger.error("journal %s cannot be closed: %s", self._name, error)
         os.close(self._lock)
 
-    # --- the thread -------------------------------------------------------------------------------------------------
+    # --- the thread that writes -------------------------------------------------------------------------------------
 
     def _run(self) -> None:
         going = True
         while going:
-            batch = self._collect()
-            if batch and batch[-1] is None:
-                going = False
-                batch.pop()
-            items = [item for item in batch if item is not None]
+            items, going = self._collect()
+            if not self.healthy:
+                self._try_again()
             if items:
                 self._handle(items)
-            elif not self.healthy:
-                self._probe()
-            self._sync_payloads()
 
-    def _collect(self) -> list[_Item | None]:
-        """Wait for one item, then take all that are there."""
-        batch: list[_Item | None] = []
+    def _collect(self) -> tuple[list[_Item], bool]:
+        """Wait for one item, then take all that are there; whether more may come."""
+        items: list[_Item] = []
         try:
-            batch.append(self._queue.get(timeout=_RETRY_SECONDS))
-            while batch[-1] is not None and len(batch) < _MOST_RECORDS:
-                batch.append(self._queue.get_nowait())
+            item = self._queue.get(timeout=_CHORES_SECONDS)
+            while item is not None:
+                items.append(item)
+                if len(items) == _MOST_RECORDS:
+                    return items, True
+                item = self._queue.get_nowait()
         except queue.Empty:
-            pass
-        return batch
+            return items, True
+        return items, False
 
     def _handle(self, items: list[_Item]) -> None:
-        if not self.healthy:
-            self._release([item.failed for item in items])
-            return
+        if self.healthy:
+            items, encoded, payloads = self._encoded(items)
+            if self._written(items, encoded, payloads):
+                self._release([item[2] for item in items])
+                return
+        self._release([item[3] for item in items])
+
+    def _encoded(self, items: list[_Item]) -> tuple[list[_Item], list[bytes], list[Payload]]:
+        """Those items that can be encoded, their records and what is kept of their payloads."""
+        good: list[_Item] = []
+        encoded: list[bytes] = []
+        payloads: list[Payload] = []
+        salts = os.urandom(_SALT_BYTES * len(items))
+        for item in items:
+            try:
+                kept = self._policy.seal(item[0], item[1], salts[len(good) * _SALT_BYTES :][:_SALT_BYTES])
+                encoded.append(encode_record(item[0]))
+            except (ValueError, OverflowError, TypeError) as error:
+                # One record that cannot be encoded must not fail the others.
+                logger.error("journal %s: a record cannot be encoded: %s", self._name, error)
+                self._release([item[3]])
+                continue
+            good.append(item)
+            if kept is not None:
+                payloads.append(kept)
+        return good, encoded, payloads
+
+    def _written(self, items: list[_Item], encoded: list[bytes], payloads: list[Payload]) -> bool:
+        if not items:
+            return True
         try:
-            self._write([item.record for item in items], self._payloads(items))
-        except OSError as error:
-            logger.error("journal %s cannot be written: %s", self._name, error)
-            self.healthy = False
-            self._release([item.failed for item in items])
-        else:
-            self._release([item.durable for item in items])
+            self._chain.write([item[0] for item in items], encoded, payloads)
+        except Exception as error:
+            logger.error("journal %s cannot be written: %s", self._name, error, exc_info=not isinstance(error, OSError))
+            self.healthy, self._tried = False, time.monotonic()
+            return False
+        return True
 
     def _release(self, callbacks: list[Done]) -> None:
+        if self._loop is None:
+            _call_all(callbacks)
+            return
         try:
-            assert self._loop is not None
             self._loop.call_soon_threadsafe(_call_all, callbacks)
         except RuntimeError:
             # The loop is closed: nobody is left to be told.
             return
 
-    def _write(self, records: list[Record], payloads: list[Payload]) -> None:
-        frame, digest = encode_frame(self._sequence + 1, self._head, encode_records(records))
-        if not self._segment.fits(len(frame)):
-            self._roll()
-            frame, digest = encode_frame(self._sequence + 1, self._head, encode_records(records))
-        self._segment.append(frame, encode_records(payloads) if payloads else b"")
-        self._sequence += 1
-        self._head = digest
-        for record in records:
-            if isinstance(record, CallRecord) and record.phase != "call":
-                self._track(record)
-
-    def _track(self, record: CallRecord) -> None:
-        if record.phase == "start":
-            self._open_calls[record.call_id] = record.algorithm
-        else:
-            self._open_calls.pop(record.call_id, None)
-
-    def _roll(self) -> None:
-        """Go on in a new segment, which lists the calls that are open: recovery then needs to read only that one."""
-        following = self._next_segment()
-        self._segment.close()
-        self._segment = following
-        if self._open_calls:
-            detail = {identity.hex(): algorithm for identity, algorithm in self._open_calls.items()}
-            self._write([_event(OPEN_CALLS, self._name, "carried over", detail)], [])
-
-    def _next_segment(self) -> OpenSegment:
-        header = SegmentHeader(self._name, self._number + 1, self._sequence + 1, self._head)
-        segment = OpenSegment.create(self._directory, header, self._segment_bytes)
-        self._number += 1
-        return segment
-
-    def _payloads(self, items: list[_Item]) -> list[Payload]:
-        """Salt and digest each call's input and result, and keep what the policy says."""
-        kept: list[Payload] = []
-        if self._policy == "none":
-            return kept
-        salts = os.urandom(16 * len(items))
-        for position, item in enumerate(items):
-            payload, record = item.payload, item.record
-            if payload is None or not isinstance(record, CallRecord):
-                continue
-            salt = payload.salt = salts[16 * position : 16 * position + 16]
-            whole = self._policy == "full" or (self._policy == "sample" and random.random() < self._rate)  # noqa: S311
-            if payload.input is not None:
-                record.input_digest = sha256(salt + payload.input).digest()
-                if not whole or len(payload.input) > self._limit:
-                    payload.input = None
-            if payload.result is not None:
-                record.result_digest = sha256(salt + payload.result).digest()
-                if not whole or len(payload.result) > self._limit:
-                    payload.result = None
-            kept.append(payload)
-        return kept
-
-    def _sync_payloads(self) -> None:
-        now = time.monotonic()
-        if now - self._payloads_synced >= _PAYLOAD_SYNC_SECONDS:
-            self._payloads_synced = now
-            try:
-                self._segment.sync_payloads()
-            except OSError as error:
-                logger.error("payloads of journal %s cannot be synced: %s", self._name, error)
-
-    def _probe(self) -> None:
-        """Whether the disk takes data again."""
-        path = self._directory / "probe.new"
+    def _try_again(self) -> None:
+        """Once a second, whether the disk takes data again."""
+        if time.monotonic() - self._tried < _CHORES_SECONDS:
+            return
+        self._tried = time.monotonic()
         try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-            try:
-                os.posix_fallocate(descriptor, 0, _PROBE_BYTES)
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-                path.unlink()
+            self._chain.repair()
         except OSError:
             return
         logger.warning("journal %s can be written again", self._name)
         self.healthy = True
 
-    # --- recovery ---------------------------------------------------------------------------------------------------
+    # --- threads beside it: what may take long, and must not hold up the others -------------------------------------
 
-    def _report_recovery(self, bytes_cut: int, open_calls: dict[bytes, CallRecord]) -> None:
-        records: list[Record] = []
-        if bytes_cut:
-            detail = {"bytes": str(bytes_cut), "segment": self._segment.path.name}
-            records.append(_event("journal.recover", self._name, "torn tail cut", detail))
-            logger.warning("journal %s: a torn tail of %d bytes was cut", self._name, bytes_cut)
-        for record in open_calls.values():
-            record.phase, record.status, record.error_type, record.time = "end", 500, "Interrupted", time.time()
-            records.append(record)
-        if records:
-            self._write(records, [])
+    def _seal_and_queue(self, item: _Item) -> None:
+        with contextlib.suppress(ValueError, OverflowError, TypeError):  # the writer meets it again, and reports it
+            self._policy.seal(item[0], item[1], os.urandom(_SALT_BYTES))
+        self._queue.put(item)
 
-
-def _event(verb: str, name: str, outcome: str, detail: dict[str, str]) -> EventRecord:
-    return EventRecord(
-        time=time.time(),
-        event_id=new_id_bytes(),
-        actor=name,
-        verb=verb,
-        resource=f"journal/{name}",
-        outcome=outcome,
-        detail=detail,
-    )
-
-
-def _lock(directory: Path) -> int:
-    descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(descriptor)
-        raise DataDirectoryInUse(f"another process writes the journal in {directory}") from error
-    return descriptor
+    def _do_chores(self) -> None:
+        while not self._closing.wait(_CHORES_SECONDS):
+            try:
+                self._chain.sync_payloads()
+                self._chain.look_ahead()
+            except OSError as error:
+                logger.error("journal %s: payloads or the next segment: %s", self._name, error)
 
 
 def _call_all(callbacks: list[Done]) -> None:
-    for callback in callbacks:
-        callback()
+    remaining = iter(callbacks)
+    while True:
+        try:
+            for callback in remaining:
+                callback()
+        except Exception:
+            logger.exception("a callback of the journal failed")
+        else:
+            return
 
 
 def _nothing() -> None:

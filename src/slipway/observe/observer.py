@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
+import sqlite3
+import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from slipway.journal.reader import Cursor, read_from, writers
@@ -13,7 +17,9 @@ from slipway.observe.usage import UsageStore
 from slipway.settings import Settings
 
 _PAUSE_SECONDS = 0.5
-_FRAMES = 2000
+_FRAMES = 2000  # counted in one transaction
+
+logger = logging.getLogger(__name__)
 
 
 def usage_path(settings: Settings) -> Path:
@@ -29,14 +35,14 @@ async def run(settings: Settings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     store = UsageStore(usage_path(settings))
     while not stopping.is_set():
-        busy = step(settings.journal_directory, store)
+        busy = _try_step(settings.journal_directory, store)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stopping.wait(), 0.01 if busy else _PAUSE_SECONDS)
+            await asyncio.wait_for(stopping.wait(), 0.001 if busy else _PAUSE_SECONDS)
     store.close()
 
 
 def step(directory: Path, store: UsageStore) -> bool:
-    """Count some of what is new; whether there was any."""
+    """Count some of what is new; whether there was any. Raises sqlite3.Error."""
     cursors = store.cursors()
     busy = False
     for writer in writers(directory):
@@ -48,6 +54,24 @@ def step(directory: Path, store: UsageStore) -> bool:
     return busy
 
 
+def lag_seconds(directory: Path, cursors: Mapping[str, Cursor]) -> float:
+    """The age of the oldest record that lies behind the cursors; 0 where all is counted."""
+    oldest = now = time.time()
+    for writer in writers(directory):
+        entries, _ = read_from(directory, writer, cursors.get(writer, Cursor()), limit=1)
+        oldest = min([oldest, *(entry.record.time for entry in entries)])
+    return now - oldest
+
+
+def _try_step(directory: Path, store: UsageStore) -> bool:
+    try:
+        return step(directory, store)
+    except sqlite3.OperationalError as error:  # a full disk: nothing was counted, so that it can wait
+        logger.error("usage cannot be counted: %s", error)
+        return False
+
+
 def _lower_priority() -> None:
     with contextlib.suppress(OSError):
+        os.nice(19)  # also lowers the priority of reads from disk
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
