@@ -31,6 +31,7 @@ from slipway.release.hosts import Hosts
 from slipway.settings import Settings
 
 _GRACE_SECONDS = 2
+_SEGMENT_BYTES = 8 * 2**20  # events are few; a gateway's segments are larger
 
 
 async def run(settings: Settings) -> None:
@@ -41,9 +42,10 @@ async def run(settings: Settings) -> None:
     checkpoints = _journal(settings, CHECKPOINTS)
     hosts = Hosts(settings.host_socket)
     hosts.start()
-    builds = Builds(store, settings, hosts, lambda event: _record(journal, event))
+    files = Files(settings.files_directory)
+    builds = Builds(store, settings, hosts, lambda event: _record(journal, event), files)
     runner = JobRunner(store, {JOB_KIND: builds.run}, settings.build_concurrency)
-    context = Context(settings, store, journal, hosts, builds, Files(settings.files_directory), runner.wake)
+    context = Context(settings, store, journal, hosts, builds, files, runner.wake)
     await builds.recover()
     work = [
         asyncio.ensure_future(runner.run()),
@@ -128,7 +130,8 @@ def _unix_listener(path: Path) -> socket.socket:
 
 
 def _journal(settings: Settings, name: str) -> JournalWriter:
-    journal = JournalWriter(settings.journal_directory / name, name, segment_bytes=settings.journal_segment_bytes)
+    size = min(_SEGMENT_BYTES, settings.journal_segment_bytes)
+    journal = JournalWriter(settings.journal_directory / name, name, segment_bytes=size)
     journal.start(asyncio.get_running_loop())
     return journal
 

@@ -44,7 +44,7 @@ class Builds:
     ) -> None:
         self._store, self._settings, self._on_event = store, settings, on_event
         self.sources = Sources(settings.git_directory)
-        self._pipeline = Pipeline(settings, self.sources, files or Files(settings.files_directory), hosts)
+        self._pipeline = Pipeline(store, settings, self.sources, files or Files(settings.files_directory), hosts)
         self._logs: dict[str, BuildLog] = {}
 
     async def request(self, owner: str, name: str, commit: str, actor: str) -> Build:
@@ -130,8 +130,11 @@ class Builds:
             await self._fail(job, build, algorithm, log, f"the platform could not build it: {error}")
         else:
             version = await self._keep(build, built)
-            self._tell(job, algorithm, build, "done", version.semantic_version or "")
-            log.write(built.summary(time.monotonic() - started, version))
+            self._tell(job, algorithm, "build", "done", build=build.id, commit=build.commit)
+            if version.semantic_version is not None:
+                detail = {"version": version.semantic_version, "commit": build.commit}
+                self._tell(job, algorithm, "version.publish", "done", **detail)
+            log.conclude(built.summary(time.monotonic() - started, version))
 
     async def _keep(self, build: Build, built: Built) -> Version:
         """Version, publication and the build's end appear together, or not at all."""
@@ -152,23 +155,19 @@ class Builds:
         async with self._store.begin() as connection:
             await builds.finish(connection, build.id, "failed", reason)
         await asyncio.to_thread(self._pipeline.discard, build)
-        self._tell(job, algorithm, build, "failed", reason)
-        log.write(f"build of {build.commit} failed: {reason}")
+        self._tell(job, algorithm, "build", "failed", build=build.id, commit=build.commit, reason=reason)
+        log.conclude(f"build of {build.commit} failed: {reason}")
 
-    def _tell(self, job: Job, algorithm: Algorithm, build: Build, outcome: str, result: str) -> None:
+    def _tell(self, job: Job, algorithm: Algorithm, verb: str, outcome: str, **detail: str) -> None:
         self._on_event(
             EventRecord(
                 time=time.time(),
                 event_id=new_id_bytes(),
-                actor=job.payload.get("actor", "control"),
-                verb="build",
+                actor=job.payload["actor"],
+                verb=verb,
                 resource=f"{algorithm.owner}/{algorithm.name}",
                 outcome=outcome,
-                detail={
-                    "build": build.id,
-                    "commit": build.commit,
-                    "reason" if outcome == "failed" else "version": result,
-                },
+                detail=detail,
             )
         )
 

@@ -8,10 +8,11 @@ from pathlib import Path
 
 _READ_BYTES = 64 * 1024
 _LIMIT_BYTES = 8 * 2**20  # a runaway build may print without end
+_CUT = b"[the log is longer than 8 MiB: the rest is left out]\n"
 
 
 class BuildLog:
-    """One build's log. `write` and `end` are for the loop's thread; whoever follows sees each line at once."""
+    """One build's log. Its methods are for the loop's thread; whoever follows sees each line at once."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -20,18 +21,19 @@ class BuildLog:
         self._written = path.stat().st_size if path.exists() else 0
 
     def write(self, text: str) -> None:
-        """Append whole lines."""
-        data = "".join(f"{line}\n" for line in text.splitlines()).encode(errors="replace")
+        """Append whole lines; those beyond the limit are left out."""
+        data = _lines(text)
         room = _LIMIT_BYTES - self._written
         if room <= 0 or not data:
             return
         self._written += len(data)
-        if len(data) >= room:
-            data = data[:room].rpartition(b"\n")[0] + b"\n[the log is longer than 8 MiB: the rest is left out]\n"
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("ab") as file:
-            file.write(data)
-        self._wake()
+        if len(data) > room:
+            data = data[: data.rfind(b"\n", 0, room) + 1] + _CUT
+        self._append(data)
+
+    def conclude(self, text: str) -> None:
+        """Append the build's result, which is never left out."""
+        self._append(_lines(text))
 
     def end(self) -> None:
         """Nothing will follow."""
@@ -54,6 +56,12 @@ class BuildLog:
                     return
                 await grown.wait()
 
+    def _append(self, data: bytes) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("ab") as file:
+            file.write(data)
+        self._wake()
+
     def _wake(self) -> None:
         self._grown.set()
         self._grown = asyncio.Event()
@@ -65,6 +73,10 @@ def read_log(path: Path) -> str:
         return path.read_text(errors="replace")
     except FileNotFoundError:
         return ""
+
+
+def _lines(text: str) -> bytes:
+    return "".join(f"{line}\n" for line in text.splitlines()).encode(errors="replace")
 
 
 def _read(path: Path, position: int) -> bytes:

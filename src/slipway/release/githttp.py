@@ -27,6 +27,7 @@ Pushed = Callable[[str, str, str], Awaitable[object]]
 _PATH = re.compile(r".*?/git/(?P<owner>[^/]+)/(?P<name>[^/]+?)\.git/(?P<rest>.*)")
 _SERVICES: Final = ("git-upload-pack", "git-receive-pack")
 _CHUNK = 64 * 1024
+_END_SECONDS = 5.0
 _SPOOL = 1024 * 1024  # bytes of a body that are gathered before a write
 
 
@@ -51,14 +52,19 @@ class GitHttp:
         actor = await self._admit(scope, owner, name, push)
         if not self._sources.exists(owner, name):
             raise NoSuchAlgorithm("No such algorithm")
-        try:
-            with tempfile.TemporaryFile(dir=self._sources.git.directory) as body:
-                if not await _spool(receive, body):
-                    return
+        with tempfile.TemporaryFile(dir=self._sources.git.directory) as body:
+            if not await _spool(receive, body):
+                return
+            try:
                 await self._answer(self._environment(scope, owner, name, rest, actor, body), body, receive, send)
-        finally:
-            if push and scope["method"] == "POST" and self._pushed is not None:
-                await asyncio.shield(self._pushed(owner, name, actor))
+            finally:
+                if push and scope["method"] == "POST":
+                    await self._announce(owner, name, actor)
+
+    async def _announce(self, owner: str, name: str, actor: str) -> None:
+        if self._pushed is not None:
+            with contextlib.suppress(SlipwayError):
+                await asyncio.shield(asyncio.ensure_future(self._pushed(owner, name, actor)))
 
     async def _answer(self, environment: dict[str, str], body: BinaryIO, receive: Receive, send: Send) -> None:
         process = await asyncio.create_subprocess_exec(
@@ -83,7 +89,7 @@ class GitHttp:
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError, OSError, SlipwayError):
                     await task
-            await _end_group(process)
+            await _end_group(process, at_once=replying.cancelled())
 
     def _environment(
         self, scope: Scope, owner: str, name: str, rest: str, actor: str, body: BinaryIO
@@ -173,16 +179,16 @@ def _head(head: bytes) -> tuple[int, Headers]:
     return status, headers
 
 
-async def _end_group(process: asyncio.subprocess.Process) -> None:
-    """End git and its children, which is what is left when the client goes away."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGTERM)
-    try:
-        async with asyncio.timeout(5):
-            await process.wait()
-    except TimeoutError:
-        os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
+async def _end_group(process: asyncio.subprocess.Process, at_once: bool) -> None:
+    """See git to its end; with its children `at_once` where the client has gone."""
+    for signal_number in (signal.SIGTERM, signal.SIGKILL) if at_once else (0, signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            if process.returncode is None and signal_number:
+                os.killpg(process.pid, signal_number)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_END_SECONDS):
+                await process.wait()
+                return
 
 
 async def _refuse(send: Send, error: SlipwayError) -> None:

@@ -101,13 +101,13 @@ class Hosts:
         """Send and wait for the answer. The descriptors are this function's to close."""
         try:
             channel = await self._ready()
+            # Known before it is sent: sending may find that the host has just gone.
+            answer = self._waiting[message.request] = asyncio.get_running_loop().create_future()
             channel.send(message, descriptors)
         finally:
             # The host has duplicates: were ours open, the end of its output would never be seen.
             for descriptor in descriptors:
                 os.close(descriptor)
-        # Nothing is received between sending and here: both happen in one turn of the loop.
-        answer = self._waiting[message.request] = asyncio.get_running_loop().create_future()
         try:
             return await answer
         except asyncio.CancelledError:

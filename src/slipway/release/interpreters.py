@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import glob
 import os
 import re
 import sys
@@ -124,20 +125,19 @@ def _candidates(extra: tuple[str, ...]) -> list[Path]:
     folders += [Path("/usr/local/bin"), Path("/usr/bin")]
     paths += [folder / f"python{minor}" for folder in folders for minor in minors]
     for root in _managed():
-        paths += [path for minor in minors for path in sorted(root.glob(f"*/bin/python{minor}"))]
-    resolved = (path.resolve() for path in paths if path.is_file() and os.access(path, os.X_OK))
+        paths += [Path(found) for minor in minors for found in sorted(glob.glob(f"{root}/*/bin/python{minor}"))]
+    # `os.path` and `glob` take what may not be looked into for what is not there; Path's own functions raise.
+    resolved = (path.resolve() for path in paths if os.path.isfile(path) and os.access(path, os.X_OK))
     # Links of another tool's launchers (pyenv's shims) are scripts: they start something else.
     return list(dict.fromkeys(path for path in resolved if "shims" not in path.parts))
 
 
-def _managed() -> list[Path]:
+def _managed() -> list[str]:
     """Folders in which pyenv and uv keep interpreters."""
-    home = Path.home()
-    data = Path(os.environ.get("XDG_DATA_HOME") or home / ".local" / "share")
-    return [
-        Path(os.environ.get("PYENV_ROOT") or home / ".pyenv") / "versions",
-        Path(os.environ.get("UV_PYTHON_INSTALL_DIR") or data / "uv" / "python"),
-    ]
+    pyenv = os.environ.get("PYENV_ROOT") or os.path.expanduser("~/.pyenv")
+    data = os.environ.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share")
+    uv = os.environ.get("UV_PYTHON_INSTALL_DIR") or f"{data}/uv/python"
+    return [f"{glob.escape(pyenv)}/versions", glob.escape(uv)]
 
 
 async def _ask(path: Path) -> Interpreter | None:

@@ -136,7 +136,7 @@ def _explained(message: str, text: str) -> str:
     """`Expected …, got … - at `$.scaling.max_replicas`` as a person would say it."""
     found = _AT.fullmatch(message)
     missing = re.search(r"required field `(\w+)`", message)
-    where = found["where"] if found else ""
+    where = found["where"].replace("[...]", ".NAME") if found else ""
     if missing:
         section = where or missing[1]
         line = _line(text, section.rpartition(".")[2])

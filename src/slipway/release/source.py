@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import tarfile
 import tempfile
 from pathlib import Path
 
-from slipway.errors import AlreadyExists, BuildFailed, NoSuchAlgorithm, NoSuchVersion
+from slipway.errors import AlreadyExists, NoSuchAlgorithm, NoSuchVersion
 from slipway.ids import new_id
 from slipway.registry.names import check_account_name, check_algorithm_name
 from slipway.release import template
 from slipway.release.git import DEFAULT_BRANCH, Git, end, is_commit
+from slipway.release.layout import lay_out
 
 
 class Sources:
@@ -90,7 +90,7 @@ class Sources:
             finally:
                 await end(process)
             archive.seek(0)
-            await asyncio.to_thread(_extract, archive, target)
+            await asyncio.to_thread(lay_out, archive, target)
 
     async def delete(self, owner: str, name: str) -> None:
         """Remove the repository; one that is not there is no error."""
@@ -120,13 +120,3 @@ class Sources:
     async def _check(self, owner: str, name: str, commit: str) -> None:
         if not await self.has_commit(owner, name, commit):
             raise NoSuchVersion(f"the repository has no commit {commit[:100]}")
-
-
-def _extract(archive: object, target: Path) -> None:
-    target.mkdir(parents=True)
-    try:
-        with tarfile.open(fileobj=archive, mode="r:") as files:  # type: ignore[call-overload]
-            # "data" refuses links and names that lead outside, devices, and modes that would surprise.
-            files.extractall(target, filter="data")
-    except (tarfile.TarError, OSError) as error:
-        raise BuildFailed(f"the commit's files cannot be laid out: {error}") from error

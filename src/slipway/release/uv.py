@@ -21,7 +21,14 @@ def environment(settings: Settings) -> dict[str, str]:
         for name, value in os.environ.items()
         if name not in _LEFT_OUT and not name.startswith(("SLIPWAY_", "GIT_"))
     }
-    return {**kept, "UV_NO_PROGRESS": "1", "NO_COLOR": "1", "PYTHONUNBUFFERED": "1", **index(settings)}
+    return {
+        **kept,
+        "UV_NO_PROGRESS": "1",
+        "UV_NO_WRAP": "1",
+        "NO_COLOR": "1",
+        "PYTHONUNBUFFERED": "1",
+        **index(settings),
+    }
 
 
 def index(settings: Settings) -> dict[str, str]:
