@@ -1,4 +1,8 @@
-"""The composition root: the only place that wires parts into processes. `python -m slipway.app PROCESS`."""
+"""The composition root: the only place that wires parts into processes. `python -m slipway.app PROCESS`.
+
+Each process loads its own room only, hence the imports inside functions: what one of them needs costs the others
+nothing, and the command line can name processes without the server's dependencies.
+"""
 
 from __future__ import annotations
 
@@ -11,21 +15,23 @@ from collections.abc import Coroutine
 from typing import Any
 
 import msgspec
-import uvloop
 
 from slipway.errors import StartupError
 from slipway.settings import Settings
 
-EXIT_UNUSABLE = 2  # what is wrong will not mend itself: the supervisor gives up
+EXIT_UNUSABLE = 2  # what is wrong will not mend itself
 
 _SETTINGS = "SLIPWAY_PROCESS_SETTINGS"
+_LOCK = "SLIPWAY_LOCK_FD"
 _LISTEN = "SLIPWAY_LISTEN_FD"
 _GATEWAY = "SLIPWAY_GATEWAY_NAME"
+_HOST_SEGMENT_BYTES = 8 * 2**20  # its events are few
 
 
-def environment_for(settings: Settings, gateway: str = "", listen: int = -1) -> dict[str, str]:
-    """What a process's environment must hold for `main` to find its part."""
-    values = {_SETTINGS: msgspec.json.encode(settings).decode()}
+def environment_for(process: str, settings: Settings, lock: int, gateway: str = "", listen: int = -1) -> dict[str, str]:
+    """What a process's environment must hold for `main` to find its part. Only control learns the admin's key."""
+    known = settings if process == "control" else msgspec.structs.replace(settings, admin_key="")
+    values = {_SETTINGS: msgspec.json.encode(known).decode(), _LOCK: str(lock)}
     if gateway:
         values.update({_GATEWAY: gateway, _LISTEN: str(listen)})
     return values
@@ -33,9 +39,13 @@ def environment_for(settings: Settings, gateway: str = "", listen: int = -1) -> 
 
 def main() -> int:
     """Run the process that the command line names."""
+    import uvloop
+
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    settings = msgspec.json.decode(os.environ[_SETTINGS], type=Settings)
+    settings = msgspec.json.decode(os.environ.pop(_SETTINGS), type=Settings)
+    # Held until this process ends, so that no second platform starts beside it; its own children must not hold it.
+    os.set_inheritable(int(os.environ.pop(_LOCK)), False)
     try:
         uvloop.run(_process(sys.argv[1], settings))
     except StartupError as error:
@@ -45,16 +55,12 @@ def main() -> int:
 
 
 def _process(name: str, settings: Settings) -> Coroutine[Any, Any, None]:
-    """Each process loads its own room only: what one of them needs costs the others nothing."""
     if name == "gateway":
-        from slipway.gateway import server
-
-        listener = socket.socket(fileno=int(os.environ[_LISTEN]))
-        return server.run(settings, os.environ[_GATEWAY], listener)
+        return _gateway(settings)
     if name == "control":
-        from slipway.control.app import run as run_control
+        from slipway.control import app as control
 
-        return run_control(settings)
+        return control.run(settings)
     if name == "host":
         return _host(settings)
     if name == "observer":
@@ -64,12 +70,21 @@ def _process(name: str, settings: Settings) -> Coroutine[Any, Any, None]:
     raise SystemExit(f"no process is called {name}")
 
 
+def _gateway(settings: Settings) -> Coroutine[Any, Any, None]:
+    from slipway.gateway import server
+
+    listener = socket.socket(fileno=int(os.environ.pop(_LISTEN)))
+    listener.set_inheritable(False)
+    return server.run(settings, os.environ.pop(_GATEWAY), listener)
+
+
 async def _host(settings: Settings) -> None:
     """The host, its events wired to a journal of its own."""
     from slipway.journal.writer import JournalWriter
     from slipway.workers import host
 
-    journal = JournalWriter(settings.journal_directory / "host", "host", segment_bytes=settings.journal_segment_bytes)
+    size = min(_HOST_SEGMENT_BYTES, settings.journal_segment_bytes)
+    journal = JournalWriter(settings.journal_directory / "host", "host", segment_bytes=size)
     journal.start(asyncio.get_running_loop())
 
     def on_event(verb: str, resource: str, outcome: str, detail: dict[str, str]) -> None:

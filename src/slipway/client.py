@@ -1,287 +1,239 @@
-"""A typed HTTP client of the platform: what the command line and notebooks use. Synchronous."""
+"""A typed client of the platform's HTTP API, for scripts, notebooks and the command line.
+
+with Client() as client:
+    client.call("ann/hello", "world").result
+"""
 
 from __future__ import annotations
 
+import base64
 import json
-import os
-import stat
-import tomllib
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import Any, TypeVar
+from urllib.parse import quote
 
-import httpx
 import msgspec
 
-DEFAULT_ADDRESS = "http://127.0.0.1:8080"
-_CHUNK = 256 * 1024
-_CONNECT_SECONDS = 10.0
+from slipway.connection import AlgorithmFailed, ClientError, Connection
+from slipway.credentials import find_credentials
+from slipway.hosted_data import HostedData
+from slipway.resources import AccountInfo, AlgorithmInfo, BuildInfo, CallResult, KeyInfo, Page
+from slipway.types import Callability
 
-Json = dict[str, Any]
-Progress = Callable[[int], None]  # takes the bytes sent so far
+__all__ = ["AlgorithmFailed", "Client", "ClientError"]
 
-
-class ClientError(Exception):
-    """The platform refused, or cannot be reached. `status` is its HTTP status, 0 without a reply."""
-
-    def __init__(self, message: str, status: int = 0) -> None:
-        super().__init__(message)
-        self.status = status
-
-
-class AlgorithmFailed(ClientError):
-    """The algorithm itself answered with an error."""
-
-    def __init__(self, message: str, error_type: str, stack_trace: str) -> None:
-        super().__init__(f"{error_type}: {message}", 200)
-        self.error_type, self.stack_trace = error_type, stack_trace
-
-
-class Login(msgspec.Struct, frozen=True):
-    """Where the platform is, and the key to use there."""
-
-    address: str
-    key: str
-
-
-def config_file() -> Path:
-    """Where `slipway login` keeps address and key; mode 0600."""
-    home = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
-    return Path(home).expanduser() / "slipway" / "config.toml"
-
-
-def find_login(address: str | None = None, key: str | None = None, environ: Mapping[str, str] = os.environ) -> Login:
-    """What is given, else `SLIPWAY_API` and `SLIPWAY_API_KEY`, else `ALGORITHMIA_…`, else what `slipway login` kept.
-
-    Raises ClientError where there is no key.
-    """
-    kept = _kept()
-    found_address = (
-        address
-        or environ.get("SLIPWAY_API")
-        or environ.get("ALGORITHMIA_API")
-        or kept.get("address")
-        or DEFAULT_ADDRESS
-    )
-    found_key = key or environ.get("SLIPWAY_API_KEY") or environ.get("ALGORITHMIA_API_KEY") or kept.get("key")
-    if not found_key:
-        raise ClientError("no API key: use `slipway login`, or set SLIPWAY_API_KEY")
-    return Login(found_address.rstrip("/"), found_key)
-
-
-def keep_login(login: Login) -> Path:
-    """Remember address and key for this user."""
-    file = config_file()
-    file.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, stat.S_IRUSR | stat.S_IWUSR)
-    with os.fdopen(descriptor, "w") as out:
-        out.write(f"address = {json.dumps(login.address)}\nkey = {json.dumps(login.key)}\n")
-    return file
+T = TypeVar("T")
 
 
 class Client:
-    """One platform, by one key. A context manager. Every method raises ClientError."""
+    """The platform at `api`, seen with `key`; both as `slipway.credentials` finds them where they are not given.
 
-    def __init__(self, login: Login) -> None:
-        self.login = login
-        self._http = httpx.Client(
-            base_url=login.address,
-            headers={"Authorization": f"Simple {login.key}"},
-            timeout=httpx.Timeout(None, connect=_CONNECT_SECONDS),
-        )
+    Every method raises ClientError; `timeout` (seconds) is for one request.
+    """
+
+    def __init__(self, api: str | None = None, key: str | None = None, timeout: float = 300.0) -> None:
+        self._connection = Connection(find_credentials(api, key), timeout)
+        self.data = HostedData(self._connection)
+
+    @property
+    def api(self) -> str:
+        """The platform's address."""
+        return self._connection.api
+
+    @property
+    def key(self) -> str:
+        """The key in use."""
+        return self._connection.key
 
     def __enter__(self) -> Client:
-        """Ready for use."""
+        """The client itself."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close the connections."""
-        self._http.close()
+        """Close the connection."""
+        self.close()
 
-    # --- calls ------------------------------------------------------------------------------------------------------
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    # --- accounts and keys ---
+
+    def whoami(self) -> AccountInfo:
+        """The account that the key belongs to."""
+        return self._connection.decoded(AccountInfo, "GET", "/v1/whoami")
+
+    def accounts(self) -> list[AccountInfo]:
+        """All accounts; for administrators."""
+        return self._results(AccountInfo, "/v1/users")
+
+    def create_account(self, username: str, email: str = "") -> AccountInfo:
+        """Make a user; for administrators."""
+        body = {"username": username, "email": email}
+        return self._connection.decoded(AccountInfo, "POST", "/v1/users", json=body)
+
+    def keys(self, username: str) -> list[KeyInfo]:
+        """A user's keys."""
+        return self._results(KeyInfo, f"/v1/users/{_part(username)}/keys")
+
+    def create_key(self, username: str, label: str = "") -> KeyInfo:
+        """Make a key; its text is in `key`, now and never again."""
+        return self._connection.decoded(KeyInfo, "POST", f"/v1/users/{_part(username)}/keys", json={"label": label})
+
+    def revoke_key(self, username: str, key_id: str) -> KeyInfo:
+        """Have a key refused from now on."""
+        return self._connection.decoded(KeyInfo, "DELETE", f"/v1/users/{_part(username)}/keys/{_part(key_id)}")
+
+    # --- algorithms, versions, builds ---
+
+    def algorithms(self, owner: str = "") -> list[AlgorithmInfo]:
+        """An account's algorithms; without one, all that the key may manage."""
+        return self._results(AlgorithmInfo, f"/v1/algorithms/{_part(owner)}" if owner else "/v1/algorithms")
+
+    def algorithm(self, algorithm: str) -> AlgorithmInfo:
+        """One algorithm, `owner/name`, as of its newest version."""
+        return self._connection.decoded(AlgorithmInfo, "GET", _path(algorithm))
+
+    def create_algorithm(self, algorithm: str, label: str = "", tagline: str = "", summary: str = "") -> AlgorithmInfo:
+        """Make an algorithm, with a repository that holds a template."""
+        owner, _, name = algorithm.partition("/")
+        details = {"label": label or name, "tagline": tagline, "summary": summary}
+        body = {"name": name, "details": details}
+        return self._connection.decoded(AlgorithmInfo, "POST", f"/v1/algorithms/{_part(owner)}", json=body)
+
+    def versions(self, algorithm: str, limit: int = 50, published: bool | None = None) -> list[AlgorithmInfo]:
+        """The newest versions first."""
+        wanted = {} if published is None else {"published": str(published).lower()}
+        return self._results(AlgorithmInfo, f"{_path(algorithm)}/versions", {"limit": str(limit), **wanted})
+
+    def publish(
+        self,
+        algorithm: str,
+        commit: str = "",
+        version_type: str = "",
+        callability: Callability | None = None,
+        release_notes: str = "",
+    ) -> AlgorithmInfo:
+        """Publish a built commit, the newest one without `commit`."""
+        described = {"git_hash": commit, "version_type": version_type, "release_notes": release_notes}
+        body = {
+            "version_info": {name: value for name, value in described.items() if value},
+            "settings": {"algorithm_callability": callability} if callability else {},
+        }
+        return self._connection.decoded(AlgorithmInfo, "POST", f"{_path(algorithm)}/versions", json=body)
+
+    def builds(self, algorithm: str, limit: int = 50) -> list[BuildInfo]:
+        """The newest builds first."""
+        return self._results(BuildInfo, f"{_path(algorithm)}/builds", {"limit": str(limit)})
+
+    def build(self, algorithm: str, build_id: str) -> BuildInfo:
+        """One build."""
+        return self._connection.decoded(BuildInfo, "GET", f"{_path(algorithm)}/builds/{_part(build_id)}")
+
+    def build_log(self, algorithm: str, build_id: str) -> Iterator[str]:
+        """A build's log line by line, until the build has ended."""
+        path = f"{_path(algorithm)}/builds/{_part(build_id)}/logs"
+        with self._connection.stream("GET", path, params={"follow": "true"}, timeout=None) as response:
+            yield from response.iter_lines()
+
+    # --- calls ---
 
     def call(
-        self, target: str, body: bytes, content_type: str, *, timeout: float | None = None, stdout: bool = False
-    ) -> Json:
-        """Call `owner/name[/version]`; the reply's `result`, `metadata` and `request_id`.
-
-        Raises AlgorithmFailed where the algorithm answers with an error.
-        """
-        query = {"timeout": str(timeout)} if timeout else {}
-        if stdout:
-            query["stdout"] = "true"
-        reply = self._json(
-            "POST", f"/v1/algo/{target}", content=body, params=query, headers={"Content-Type": content_type}
+        self,
+        algorithm: str,
+        input: object = None,
+        timeout: float | None = None,
+        stdout: bool = False,
+    ) -> CallResult:
+        """Call `owner/name[/version]` with a JSON value, text or bytes. Raises AlgorithmFailed for its own errors."""
+        content_type, body = _encoded(input)
+        options = {"timeout": _number(timeout), "stdout": "true" if stdout else ""}
+        reply = self._connection.decoded(
+            dict[str, Any],
+            "POST",
+            f"/v1/algo/{quote(algorithm)}",
+            content=body,
+            headers={"Content-Type": content_type},
+            params={name: value for name, value in options.items() if value},
         )
-        if "error" in reply:
-            error = reply["error"]
-            raise AlgorithmFailed(error["message"], error["error_type"], error.get("stacktrace", ""))
-        return reply
+        return _call_result(reply)
 
-    def call_raw(self, target: str, body: bytes, content_type: str, *, timeout: float | None = None) -> bytes:
-        """Call with `output=raw`: the bare result."""
-        query = {"output": "raw", **({"timeout": str(timeout)} if timeout else {})}
+    def call_raw(self, algorithm: str, content: bytes, content_type: str, timeout: float | None = None) -> bytes:
+        """The bare bytes that a call is answered with. An error of the algorithm raises AlgorithmFailed."""
+        wanted = {"output": "raw", **({"timeout": _number(timeout)} if timeout else {})}
         headers = {"Content-Type": content_type}
-        return self._send("POST", f"/v1/algo/{target}", content=body, params=query, headers=headers).content
+        path = f"/v1/algo/{quote(algorithm)}"
+        response = self._connection.request("POST", path, content=content, headers=headers, params=wanted)
+        if response.content.startswith(b'{"error":'):
+            _call_result(response.json())
+        return response.content
 
-    # --- accounts ---------------------------------------------------------------------------------------------------
+    # --- what happened ---
 
-    def whoami(self) -> Json:
-        """The account of the key."""
-        return self._json("GET", "/v1/whoami")
-
-    def create_user(self, name: str, email: str = "") -> Json:
-        """Make a user; administrators only."""
-        return self._json("POST", "/v1/users", json={"username": name, "email": email})
-
-    def users(self) -> list[Json]:
-        """All users; administrators only."""
-        return self._results("/v1/users")
-
-    def create_key(self, user: str, label: str = "") -> Json:
-        """Make a key; its text is in this reply only, as `key`."""
-        return self._json("POST", f"/v1/users/{user}/keys", json={"label": label})
-
-    def keys(self, user: str) -> list[Json]:
-        """A user's keys."""
-        return self._results(f"/v1/users/{user}/keys")
-
-    def revoke_key(self, user: str, key_id: str) -> Json:
-        """Revoke a key."""
-        return self._json("DELETE", f"/v1/users/{user}/keys/{key_id}")
-
-    # --- algorithms -------------------------------------------------------------------------------------------------
-
-    def algorithms(self) -> list[Json]:
-        """The key's own algorithms."""
-        return self._results("/v1/algorithms")
-
-    def ensure_algorithm(self, owner: str, name: str) -> bool:
-        """Make the algorithm unless it is there; whether it was made."""
-        body = {"name": name, "details": {"label": name}, "settings": {"language": "python"}}
-        reply = self._http_send("POST", f"/v1/algorithms/{owner}", json=body)
-        if reply.status_code == 409:
-            return False
-        self._check(reply)
-        return True
-
-    def publish(self, owner: str, name: str, **wanted: str) -> Json:
-        """Publish: `callability`, `version_type`, `release_notes`, `git_hash`, `sample_input`, `sample_output`."""
-        callability = wanted.pop("callability", None)
-        settings = {"algorithm_callability": callability} if callability else {}
-        body = {"settings": settings, "version_info": wanted}
-        return self._json("POST", f"/v1/algorithms/{owner}/{name}/versions", json=body)
-
-    def versions(self, owner: str, name: str) -> list[Json]:
-        """Versions, newest first."""
-        return self._results(f"/v1/algorithms/{owner}/{name}/versions")
-
-    def builds(self, owner: str, name: str) -> list[Json]:
-        """Builds, newest first."""
-        return self._results(f"/v1/algorithms/{owner}/{name}/builds")
-
-    def build_log(self, owner: str, name: str, build: str) -> Iterator[str]:
-        """A build's log, line by line, until the build has ended."""
-        return self._lines(f"/v1/algorithms/{owner}/{name}/builds/{build}/logs", follow="true")
-
-    def logs(self, owner: str, name: str, *, since: float = 0.0, follow: bool = False) -> Iterator[Json]:
-        """What the algorithm printed: the records of the calls that printed."""
-        path = f"/v1/algorithms/{owner}/{name}/logs"
-        return (json.loads(line) for line in self._lines(path, since=since, follow=follow) if line)
+    def logs(self, algorithm: str, since: float = 0.0, follow: bool = False) -> Iterator[dict[str, Any]]:
+        """What an algorithm printed, one record for each call that printed something."""
+        return self._records(f"{_path(algorithm)}/logs", {"since": str(since), "follow": str(follow).lower()})
 
     def audit(
-        self, *, since: float = 0.0, caller: str = "", algorithm: str = "", follow: bool = False
-    ) -> Iterator[Json]:
-        """Records that the key may see."""
-        lines = self._lines("/v1/audit", since=since, caller=caller, algorithm=algorithm, follow=follow)
-        return (json.loads(line) for line in lines if line)
+        self, since: float = 0.0, caller: str = "", algorithm: str = "", follow: bool = False
+    ) -> Iterator[dict[str, Any]]:
+        """The records of calls and events that the key may see, in time order; without end if `follow`."""
+        wanted = {"since": str(since), "caller": caller, "algorithm": algorithm, "follow": str(follow).lower()}
+        return self._records("/v1/audit", wanted)
 
-    def status(self) -> Json:
-        """The platform's state; administrators only."""
-        return self._json("GET", "/v1/status")
+    def status(self) -> dict[str, Any]:
+        """The platform's state; for administrators."""
+        return self._connection.decoded(dict[str, Any], "GET", "/v1/status")
 
-    # --- data -------------------------------------------------------------------------------------------------------
+    def _records(self, path: str, wanted: dict[str, str]) -> Iterator[dict[str, Any]]:
+        with self._connection.stream("GET", path, params=wanted, timeout=None) as response:
+            for line in response.iter_lines():
+                if line:
+                    yield json.loads(line)
 
-    def ensure_directory(self, owner: str, name: str) -> None:
-        """Make `data://owner/name` unless it is there."""
-        self._json("POST", f"/v1/data/{owner}", json={"name": name})
-
-    def upload(self, path: str, file: BinaryIO, progress: Progress | None = None) -> Json:
-        """Write `owner/directory/file`; the reply's `sha256` is the platform's own count."""
-
-        def chunks() -> Iterator[bytes]:
-            sent = 0
-            while chunk := file.read(_CHUNK):
-                sent += len(chunk)
-                yield chunk
-                if progress is not None:
-                    progress(sent)
-
-        return self._json("PUT", f"/v1/data/{path}", content=chunks())
-
-    def download(self, path: str) -> bytes:
-        """A hosted file's bytes."""
-        return self._send("GET", f"/v1/data/{path}").content
-
-    # --- requests ---------------------------------------------------------------------------------------------------
-
-    def _results(self, path: str) -> list[Json]:
-        """All pages of a listing."""
-        found: list[Json] = []
-        marker = None
-        while True:
-            page = self._json("GET", path, params={"marker": marker} if marker else {})
-            found += page["results"]
-            marker = page.get("marker")
-            if not marker:
-                return found
-
-    def _lines(self, path: str, **query: str | float | bool) -> Iterator[str]:
-        params = {name: str(value).lower() if isinstance(value, bool) else value for name, value in query.items()}
-        try:
-            with self._http.stream("GET", path, params=params) as reply:
-                if reply.is_error:
-                    reply.read()
-                self._check(reply)
-                yield from reply.iter_lines()
-        except httpx.TransportError as error:
-            raise self._unreachable(error) from error
-
-    def _json(self, method: str, path: str, **options: Any) -> Json:  # noqa: ANN401 - httpx's own options
-        reply: Json = self._send(method, path, **options).json()
-        return reply
-
-    def _send(self, method: str, path: str, **options: Any) -> httpx.Response:  # noqa: ANN401
-        reply = self._http_send(method, path, **options)
-        self._check(reply)
-        return reply
-
-    def _http_send(self, method: str, path: str, **options: Any) -> httpx.Response:  # noqa: ANN401
-        try:
-            return self._http.request(method, path, **options)
-        except httpx.TransportError as error:
-            raise self._unreachable(error) from error
-
-    def _unreachable(self, error: httpx.TransportError) -> ClientError:
-        return ClientError(f"no platform answers at {self.login.address}: {error}")
-
-    @staticmethod
-    def _check(reply: httpx.Response) -> None:
-        if not reply.is_error:
-            return
-        try:
-            error = reply.json()["error"]
-            message = error if isinstance(error, str) else error["message"]
-        except (ValueError, KeyError, TypeError):
-            message = reply.text[:500] or reply.reason_phrase
-        raise ClientError(message, reply.status_code)
+    def _results(self, kind: type[T], path: str, wanted: dict[str, str] | None = None) -> list[T]:
+        page = self._connection.decoded(Page, "GET", path, params=wanted)
+        return [msgspec.convert(result, kind) for result in page.results]
 
 
-def _kept() -> dict[str, str]:
-    try:
-        return {name: str(value) for name, value in tomllib.loads(config_file().read_text()).items()}
-    except (OSError, tomllib.TOMLDecodeError):
-        return {}
+def _encoded(value: object) -> tuple[str, bytes]:
+    if isinstance(value, (bytes, bytearray)):
+        return "application/octet-stream", bytes(value)
+    if isinstance(value, str):
+        return "text/plain", value.encode()
+    return "application/json", json.dumps(value).encode()
+
+
+def _call_result(reply: dict[str, Any]) -> CallResult:
+    if (error := reply.get("error")) is not None:
+        message, kind = str(error.get("message", error)), str(error.get("error_type", ""))
+        raise AlgorithmFailed(message, 200, kind, str(error.get("stacktrace") or ""))
+    metadata = reply["metadata"]
+    result = reply["result"]
+    if metadata["content_type"] == "binary":
+        result = base64.b64decode(result)
+    return CallResult(
+        result=result,
+        content_type=metadata["content_type"],
+        duration=metadata["duration"],
+        request_id=reply["request_id"],
+        stdout=metadata.get("stdout"),
+    )
+
+
+def _path(algorithm: str) -> str:
+    owner, slash, name = algorithm.partition("/")
+    if not slash or not owner or not name:
+        raise ClientError(f"{algorithm!r} is no algorithm: write it as OWNER/NAME")
+    return f"/v1/algorithms/{_part(owner)}/{_part(name)}"
+
+
+def _part(text: str) -> str:
+    return quote(text, safe="")
+
+
+def _number(seconds: float | None) -> str:
+    return "" if seconds is None else f"{seconds:g}"

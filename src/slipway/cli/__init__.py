@@ -1,1 +1,1 @@
-"""The command line: one module a verb group; `local/` alone opens the platform's files or starts its processes."""
+"""The command line: one module for each group of verbs, over `slipway.client`."""

@@ -1,47 +1,63 @@
-"""How commands speak: results on stdout, everything else on stderr."""
+"""How commands speak: tables for people, JSON for programs, one line for an error."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
-from typing import Any, NoReturn
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any
 
+import msgspec
+import typer
 from rich.console import Console
 from rich.table import Table
 
-console = Console()
-errors = Console(stderr=True)
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+console = Console(highlight=False, soft_wrap=True)
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
-def note(text: str) -> None:
-    """A line for the person, not for a program."""
-    errors.print(text, markup=False, highlight=False, soft_wrap=True)
+def say(text: str) -> None:
+    """One line for a person, taken literally."""
+    console.print(text, markup=False)
 
 
-def fail(text: str, code: int = 1) -> NoReturn:
-    """End with one clear line."""
-    errors.print(f"slipway: {text}", markup=False, highlight=False, soft_wrap=True)
-    sys.exit(code)
+def fail(text: str) -> None:
+    """One line about an error, on standard error."""
+    errors.print(f"slipway: {' '.join(text.split())}", markup=False, style="red")
 
 
-def show(value: Any, as_json: bool, columns: Sequence[str] = ()) -> None:  # noqa: ANN401 - any JSON
-    """A result: JSON for programs; for persons a table of `columns`, or lines of name and value."""
-    if as_json:
-        print(json.dumps(value, ensure_ascii=False, indent=2))
-    elif isinstance(value, list):
-        _table(value, columns)
-    elif isinstance(value, dict):
-        for name in columns or value:
-            console.print(f"{name:16} {value.get(name, '')}", markup=False, highlight=False, soft_wrap=True)
-    else:
-        console.print(str(value), markup=False, highlight=False, soft_wrap=True)
+def print_json(value: object) -> None:
+    """A value, records included, as JSON."""
+    text = json.dumps(msgspec.to_builtins(value), indent=2, ensure_ascii=False)
+    sys.stdout.write(text + "\n")
 
 
-def _table(rows: list[dict[str, Any]], columns: Sequence[str]) -> None:
+def print_json_line(value: dict[str, Any]) -> None:
+    """One record of a stream."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], empty: str = "none") -> None:
+    """Rows for a person. Into a pipe, cells are not shortened to some width."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(column.replace("_", " "), overflow="fold")
+        table.add_column(column, overflow="fold", no_wrap=not console.is_terminal)
+    filled = False
     for row in rows:
-        table.add_row(*("" if row.get(column) is None else str(row[column]) for column in columns))
-    console.print(table)
+        table.add_row(*("" if cell is None else str(cell) for cell in row))
+        filled = True
+    if not filled:
+        say(empty)
+        return
+    width = console.width if console.is_terminal else 10_000
+    console.print(table, markup=False, width=width) if console.is_terminal else _print_wide(table)
+
+
+def _print_wide(table: Table) -> None:
+    wide = Console(width=1000, highlight=False)
+    with wide.capture() as captured:
+        wide.print(table)
+    sys.stdout.write("\n".join(line.rstrip() for line in captured.get().splitlines()) + "\n")

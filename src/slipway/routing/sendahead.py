@@ -17,5 +17,7 @@ def window(service_seconds: float, concurrency: int, credit: int) -> int:
     A call of 20 µs would spend as long again on the way, so up to 1 ms of work is sent ahead; a call of 5 ms waits in
     the gateway's queue, where any replica that becomes free can take it. Never more than the worker's `credit`.
     """
-    ahead = int(_WORK_AHEAD_SECONDS / service_seconds) if service_seconds > 0 else credit
+    ahead = credit
+    if service_seconds * credit > _WORK_AHEAD_SECONDS:
+        ahead = int(_WORK_AHEAD_SECONDS / service_seconds)
     return max(1, min(credit, max(concurrency, ahead)))

@@ -88,8 +88,9 @@ class Line:
 
     def hello(self, lease: str = "lease-1", entry: str = "src/echo.py", memory: int = 2**30) -> Frame:
         """Handshake; the first frame that is no log."""
-        fields = {"protocol": "1", "lease": lease, "kinds": "1", "entry": entry, "algorithm": "ann/echo"}
-        self.send(HELLO, directory=str(self.directory), version="v", memory=str(memory), **fields)
+        where = {"directory": str(self.directory), "entry": entry, "algorithm": "ann/echo", "version": "v"}
+        fields = {"protocol": "1", "lease": lease, "kinds": "1", "memory": str(memory), **where}
+        self.connection.sendall(encode(HELLO, NO_CALL, encode_fields(fields)))
         while (frame := self.next()).kind == LOG:
             pass
         return frame

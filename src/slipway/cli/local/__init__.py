@@ -1,1 +1,1 @@
-"""Commands for the machine that the platform runs on."""
+"""Commands that start the platform's processes or read its files on this machine."""

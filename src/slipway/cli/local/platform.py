@@ -1,0 +1,95 @@
+"""`slipway up`, `down`, `status`: the platform on this machine."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import select
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from slipway.cli.local import detached, state
+from slipway.cli.local.supervise import become_supervisor
+from slipway.cli.output import Json, print_json, say
+from slipway.errors import DataDirectoryUnusable, StartupError
+from slipway.premises import Occupant, occupant
+from slipway.settings import load_settings
+
+Data = Annotated[Path | None, typer.Option("--data", help="The data directory.", file_okay=False)]
+
+_STOP_MARGIN_SECONDS = 30.0
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(up)
+    app.command()(down)
+    app.command()(status)
+
+
+def up(
+    data: Data = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port; 0: any that is free.")] = None,
+    gateways: Annotated[int | None, typer.Option(min=1, max=64, help="Gateway processes.")] = None,
+    detach: Annotated[bool, typer.Option("--detach", help="Return once it is ready; it goes on by itself.")] = False,
+) -> None:
+    """Start the platform and stay with it; Ctrl-C drains the calls in flight and ends it."""
+    _require_server()
+    settings = load_settings({"data": data and str(data), "host": host, "port": port, "gateways": gateways})
+    if detach:
+        detached.start(settings, sys.argv)
+        return
+    become_supervisor(settings)
+
+
+def down(data: Data = None) -> None:
+    """Stop the platform: calls in flight are finished first. Returns when it is gone."""
+    settings = load_settings({"data": data and str(data)})
+    running = occupant(settings)
+    if running is None:
+        say(f"no platform runs on {settings.root}")
+        return
+    _end(running, settings.drain_seconds + _STOP_MARGIN_SECONDS)
+    say(f"stopped {running.url}")
+
+
+def status(data: Data = None, as_json: Json = False) -> None:
+    """Show what runs on this machine; exit code 1 if the platform is down."""
+    settings = load_settings({"data": data and str(data)})
+    found = state.platform_state(settings)
+    if as_json:
+        print_json(found)
+    else:
+        state.show(found)
+    if not found["running"]:
+        raise typer.Exit(1)
+
+
+def _end(running: Occupant, seconds: float) -> None:
+    try:
+        descriptor = os.pidfd_open(running.pid)
+    except ProcessLookupError:
+        return
+    except OSError as error:
+        raise StartupError(f"the platform's process {running.pid} cannot be reached: {error.strerror}") from error
+    try:
+        signal.pidfd_send_signal(descriptor, signal.SIGTERM)
+        if not select.select([descriptor], [], [], seconds)[0]:
+            raise StartupError(f"the platform (process {running.pid}) did not stop within {seconds:g} s")
+    except PermissionError as error:
+        raise DataDirectoryUnusable(f"the platform (process {running.pid}) belongs to another user") from error
+    except ProcessLookupError:
+        return
+    finally:
+        os.close(descriptor)
+
+
+def _require_server() -> None:
+    missing = [name for name in ("uvicorn", "fastapi", "sqlalchemy") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise StartupError(f"the server is not installed ({missing[0]} is missing): pip install 'slipway[server]'")

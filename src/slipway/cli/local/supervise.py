@@ -1,0 +1,86 @@
+"""The supervising process: what `slipway up` becomes. It lives as long as the platform, so it imports little."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+
+from slipway.errors import StartupError
+from slipway.settings import Settings
+from slipway.supervisor import Supervisor
+
+_SETTINGS = "SLIPWAY_SUPERVISOR_SETTINGS"
+_POLL_SECONDS = 1.0
+
+
+def become_supervisor(settings: Settings) -> None:
+    """Replace this process, arguments parsed, by the supervising one. Does not return."""
+    sys.stdout.flush()
+    environment = {**os.environ, _SETTINGS: msgspec.json.encode(settings).decode()}
+    os.execve(sys.executable, [sys.executable, "-m", "slipway.cli.local.supervise"], environment)  # noqa: S606
+
+
+def main() -> int:
+    """Supervise until a signal says stop; 2 where the platform cannot start."""
+    settings = msgspec.json.decode(os.environ.pop(_SETTINGS), type=Settings)
+    known_key = settings.admin_key_file.exists()
+    try:
+        supervisor = Supervisor(settings, _report)
+        try:
+            supervisor.start()
+            supervisor.watch(_Announcement(supervisor, known_key))
+        finally:
+            supervisor.close()
+    except StartupError as error:
+        print(f"slipway: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+class _Announcement:
+    """Says once that the platform is ready, and at its first start the admin's key."""
+
+    def __init__(self, supervisor: Supervisor, known_key: bool) -> None:
+        self._supervisor, self._known_key = supervisor, known_key
+
+    def __call__(self) -> None:
+        if self._supervisor.established or not _is_ready(self._supervisor):
+            return
+        self._supervisor.established = True
+        file = self._supervisor.settings.admin_key_file
+        if not self._known_key:
+            _say(f"the key of the account admin, shown this once, is {_read(file)} (kept in {file})")
+        _say(f"listening on {self._supervisor.url}")
+
+
+def _is_ready(supervisor: Supervisor) -> bool:
+    address = supervisor.local_url.removeprefix("http://")
+    connection = http.client.HTTPConnection(address, timeout=_POLL_SECONDS)
+    try:
+        connection.request("GET", "/health/ready")
+        return connection.getresponse().status == http.client.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _read(file: Path) -> str:
+    return file.read_text().strip()
+
+
+def _report(line: str) -> None:
+    print(f"{time.strftime('%H:%M:%S', time.gmtime())} {line}", file=sys.stderr, flush=True)
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,86 @@
+"""Hosted data, `data://owner/directory/file`, as a client sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+from urllib.parse import quote
+
+from slipway.connection import ClientError, Connection
+from slipway.resources import Entry, Upload
+
+Progress = Callable[[int, int], None]  # bytes so far, bytes in all
+
+_CHUNK = 256 * 1024
+
+
+class HostedData:
+    """Files and directories on one platform; every method raises ClientError."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def make_directory(self, path: str) -> None:
+        """Make `data://owner/name` unless it is there; its parent must be."""
+        parent, _, name = path.removeprefix("data://").strip("/").rpartition("/")
+        self._connection.request("POST", _address(parent), json={"name": name})
+
+    def size(self, path: str) -> int | None:
+        """A file's size in bytes; None where there is no file."""
+        try:
+            response = self._connection.request("HEAD", _address(path))
+        except ClientError as error:
+            if error.http_status == 404:
+                return None
+            raise
+        is_file = response.headers.get("X-Data-Type") == "file"
+        return int(response.headers["Content-Length"]) if is_file else None
+
+    def list(self, path: str) -> list[Entry]:
+        """What is in a directory: directories, then files."""
+        found = self._connection.decoded(dict[str, Any], "GET", _address(path))
+        folders = [Entry(name=folder["name"], directory=True) for folder in found["folders"]]
+        files = [
+            Entry(name=file["filename"], size=file["size"], last_modified=file["last_modified"])
+            for file in found["files"]
+        ]
+        return folders + files
+
+    def upload(self, file: Path, path: str, progress: Progress | None = None) -> Upload:
+        """Write a local file to `data://owner/directory/name`, whole or not at all."""
+        size = file.stat().st_size
+        with file.open("rb") as source:
+            return self._connection.decoded(
+                Upload,
+                "PUT",
+                _address(path),
+                content=_chunks(source, size, progress),
+                headers={"Content-Length": str(size), "Content-Type": "application/octet-stream"},
+            )
+
+    def download(self, path: str, file: Path, progress: Progress | None = None) -> None:
+        """Read a hosted file into a local one, which is whole or not there."""
+        partial = file.with_name(f"{file.name}.part")
+        with self._connection.stream("GET", _address(path)) as response, partial.open("wb") as out:
+            size = int(response.headers.get("Content-Length", 0))
+            for chunk in response.iter_bytes(_CHUNK):
+                out.write(chunk)
+                if progress is not None:
+                    progress(out.tell(), size)
+        partial.replace(file)
+
+    def delete(self, path: str) -> None:
+        """Remove a file."""
+        self._connection.request("DELETE", _address(path))
+
+
+def _address(path: str) -> str:
+    return f"/v1/data/{quote(path.removeprefix('data://').strip('/'))}"
+
+
+def _chunks(source: BinaryIO, size: int, progress: Progress | None) -> Iterator[bytes]:
+    while chunk := source.read(_CHUNK):
+        yield chunk
+        if progress is not None:
+            progress(source.tell(), size)

@@ -1,0 +1,112 @@
+"""What the HTTP API answers, as records. Unknown fields are passed over: a newer platform may send more."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from slipway.types import BuildStatus, ContentType
+
+
+class AccountInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """An account."""
+
+    id: str
+    username: str
+    email: str = ""
+    kind: Literal["user", "organization"] = "user"
+    admin: bool = False
+
+
+class KeyInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An API key, without what it opens unless it was just made."""
+
+    id: str
+    label: str = ""
+    prefix: str = ""
+    created_at: float = 0.0  # Unix seconds
+    revoked_at: float | None = None
+    key: str = ""  # the whole text, only in the reply to its making
+
+
+class VersionInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """A version's own part of an algorithm; all empty where nothing was built yet."""
+
+    semantic_version: str | None = None  # None until published
+    git_hash: str = ""
+    version_uuid: str = ""
+    release_notes: str = ""
+    sample_input: str = ""
+    sample_output: str = ""
+    environment: str = ""
+    created_at: str | None = None  # ISO 8601, UTC
+    published_at: str | None = None
+
+
+class BuildInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """One attempt to turn a commit into a version."""
+
+    build_id: str
+    status: BuildStatus
+    commit_sha: str
+    reason: str = ""  # of a failure, on one line
+    version_uuid: str | None = None
+    started_at: str | None = None
+    finished_at: str | None = None
+
+
+class AlgorithmInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """An algorithm, as of one version."""
+
+    id: str
+    name: str
+    details: dict[str, str] = {}
+    settings: dict[str, Any] = {}
+    version_info: VersionInfo = VersionInfo()
+    build: BuildInfo | None = None
+    self_link: str = ""
+
+    @property
+    def path(self) -> str:
+        """`owner/name`."""
+        return self.self_link.removeprefix("/v1/algorithms/") or self.name
+
+    @property
+    def callability(self) -> str:
+        """`public` or `private`."""
+        return str(self.settings.get("algorithm_callability", "private"))
+
+
+class Page(msgspec.Struct, frozen=True, kw_only=True):
+    """One page of a listing; `marker` asks for the next one."""
+
+    results: list[Any]
+    marker: str | None = None
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """A file or directory of hosted data."""
+
+    name: str
+    directory: bool = False
+    size: int = 0
+    last_modified: str = ""
+
+
+class Upload(msgspec.Struct, frozen=True, kw_only=True):
+    """What was written."""
+
+    result: str  # its data:// address
+    sha256: str = ""
+    size: int = 0
+
+
+class CallResult(msgspec.Struct, frozen=True, kw_only=True):
+    """An answered call."""
+
+    result: Any  # JSON value, text, or bytes
+    content_type: ContentType
+    duration: float  # seconds, inside the platform
+    request_id: str
+    stdout: str | None = None
