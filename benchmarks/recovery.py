@@ -1,0 +1,99 @@
+"""How soon calls are answered again after `kill -9` of each kind of process, while 32 connections call."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import signal
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import httpx
+
+from benchmarks.harness import Measure, Report, arguments
+from slipway.testing import Platform
+
+ECHO = "def apply(input):\n    return input\n"
+SCIKIT = "import sklearn.linear_model\n\n\ndef apply(input):\n    return input\n"
+KINDS = ("worker", "host", "control", "observer", "gateway")
+
+
+def main() -> None:
+    """Print the figures."""
+    options = arguments(__doc__ or "")
+    report = Report(options.json)
+    rounds = 2 if options.quick else 5
+    with tempfile.TemporaryDirectory() as directory, Platform(Path(directory) / "data") as platform:
+        key = platform.account("bench")
+        platform.deploy("bench", "echo", key, ECHO)
+        platform.publish("bench", "echo", key)
+        for kind in KINDS:
+            waits = [asyncio.run(_interruption(platform, key, "echo", kind)) for _ in range(rounds)]
+            report.add(
+                Measure(
+                    name=f"echo_after_kill_of_{kind}",
+                    value=max(waits),
+                    unit="s",
+                    target="<= 2 (worst)",
+                    met=max(waits) <= 2,
+                )
+            )
+        scikit(report, platform, key, rounds)
+
+
+def scikit(report: Report, platform: Platform, key: str, rounds: int) -> None:
+    """A worker that needs scikit-learn, after it, or the host with its zygote, was killed."""
+    platform.deploy("bench", "scikit", key, SCIKIT, requirements="scikit-learn\n")
+    platform.publish("bench", "scikit", key)
+    for kind in ("worker", "host"):
+        waits = [asyncio.run(_interruption(platform, key, "scikit", kind)) for _ in range(rounds)]
+        report.add(Measure(name=f"scikit_after_kill_of_{kind}", value=statistics.median(waits), unit="s"))
+
+
+async def _interruption(platform: Platform, key: str, name: str, kind: str) -> float:
+    """Kill, and return the longest time in which no call was answered, in seconds."""
+    moments: list[float] = []
+    async with asyncio.TaskGroup() as group:
+        callers = [group.create_task(_call_on(platform, key, name, moments)) for _ in range(32)]
+        await _count(moments, 200)
+        killed = time.monotonic()
+        for pid in _victims(platform, kind, name):
+            os.kill(pid, signal.SIGKILL)
+        await _count(moments, len(moments) + 300)
+        for caller in callers:
+            caller.cancel()
+    after = [killed, *(moment for moment in moments if moment > killed)]
+    return max(later - earlier for earlier, later in itertools.pairwise(after))
+
+
+async def _count(moments: list[float], number: int) -> None:
+    async with asyncio.timeout(60):
+        while len(moments) < number:
+            await asyncio.sleep(0.005)
+
+
+async def _call_on(platform: Platform, key: str, name: str, moments: list[float]) -> None:
+    headers = {"Authorization": f"Simple {key}", "Content-Type": "application/json"}
+    while True:
+        try:
+            async with httpx.AsyncClient(headers=headers, timeout=30) as client:
+                while True:
+                    reply = await client.post(f"{platform.url}/v1/algo/bench/{name}", content="1")
+                    if reply.json().get("result") == 1:
+                        moments.append(time.monotonic())
+        except (httpx.TransportError, ValueError):
+            await asyncio.sleep(0.01)
+
+
+def _victims(platform: Platform, kind: str, name: str) -> list[int]:
+    if kind != "worker":
+        return platform.processes()[kind]
+    replicas = platform.request("GET", "/v1/status").json()["replicas"]
+    return [replica["pid"] for replica in replicas if replica["algorithm"] == f"bench/{name}"]
+
+
+if __name__ == "__main__":
+    main()
