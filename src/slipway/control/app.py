@@ -4,23 +4,38 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
-from fastapi.responses import PlainTextResponse
 
 from slipway import __version__
-from slipway.control import algorithms, data, environments, errors, observation, source, users, versions
+from slipway.control import (
+    algorithms,
+    data,
+    environments,
+    errors,
+    health,
+    observation,
+    openapi,
+    publications,
+    source,
+    users,
+    versions,
+)
 from slipway.control.context import Context
 from slipway.control.feeds import TellFirst
 from slipway.control.first_start import ensure_admin
 from slipway.control.internal import internal_application
 from slipway.control.jobs import JobRunner
+from slipway.control.limits import BoundedBodies
+from slipway.control.repair import make_missing_repositories
+from slipway.errors import SlipwayError
 from slipway.journal.checkpoints import CHECKPOINTS, Checkpointer
 from slipway.journal.records import EventRecord
 from slipway.journal.writer import JournalWriter
@@ -32,50 +47,59 @@ from slipway.settings import Settings
 
 _GRACE_SECONDS = 2
 _SEGMENT_BYTES = 8 * 2**20  # events are few; a gateway's segments are larger
+_DESCRIPTION = "The management API. The path of calls, `/v1/algo/OWNER/NAME`, is the gateway's and not described here."
+
+logger = logging.getLogger(__name__)
 
 
 async def run(settings: Settings) -> None:
     """Serve until SIGTERM. Raises StartupError where the store or journal cannot be used."""
+    settings.run_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     store = await Store.open(settings.store)
-    await ensure_admin(store, settings)
-    journal = _journal(settings, "control")
-    checkpoints = _journal(settings, CHECKPOINTS)
+    try:
+        await ensure_admin(store, settings)
+        await _run(settings, store)
+    finally:
+        await store.close()
+
+
+async def _run(settings: Settings, store: Store) -> None:
+    journal, checkpoints = _journal(settings, "control"), _journal(settings, CHECKPOINTS)
     hosts = Hosts(settings.host_socket)
     hosts.start()
     files = Files(settings.files_directory)
     builds = Builds(store, settings, hosts, lambda event: _record(journal, event), files)
     runner = JobRunner(store, {JOB_KIND: builds.run}, settings.build_concurrency)
     context = Context(settings, store, journal, hosts, builds, files, runner.wake)
-    await builds.recover()
-    work = [
-        asyncio.ensure_future(runner.run()),
-        asyncio.ensure_future(Checkpointer(settings.journal_directory, settings.root / "ledger.key").run(checkpoints)),
-    ]
+    checkpointer = Checkpointer(settings.journal_directory, settings.root / "ledger.key")
     try:
-        await _serve(context)
+        await builds.recover()
+        await _serve(context, runner.run(), checkpointer.run(checkpoints), make_missing_repositories(context))
     finally:
-        for task in work:
-            task.cancel()
-        await asyncio.gather(*work, return_exceptions=True)
+        context.refusals.flush()
         hosts.stop()
-        checkpoints.close()
-        journal.close()
-        await store.close()
+        await asyncio.to_thread(checkpoints.close)
+        await asyncio.to_thread(journal.close)
 
 
 def public_application(context: Context) -> FastAPI:
     """The management API, and git."""
-    app = FastAPI(title="Slipway", version=__version__, openapi_url="/v1/openapi.json", docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="Slipway",
+        version=__version__,
+        description=_DESCRIPTION,
+        openapi_url="/v1/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
     app.state.context = context
+    app.openapi = lambda: openapi.describe(app)  # type: ignore[method-assign]
     errors.install(app)
-    for module in (users, algorithms, versions, source, data, observation, environments):
+    for module in (users, algorithms, publications, versions, source, data, observation, environments, health):
         app.include_router(module.router)
-
-    @app.get("/health/live", include_in_schema=False)
-    async def live() -> PlainTextResponse:
-        return PlainTextResponse("live\n")
-
     app.mount("/git", source.git_application(context))
+    app.add_middleware(BoundedBodies)
     return app
 
 
@@ -87,25 +111,45 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def _serve(context: Context) -> None:
+async def _serve(context: Context, *work: Coroutine[Any, Any, None]) -> None:
+    """Serve, and do the work beside it, until SIGTERM, or until some of the work fails, which is raised."""
     settings = context.settings
-    servers = [
-        (_server(TellFirst(public_application(context), context.feeds)), _unix_listener(settings.control_socket)),
-        (_server(internal_application(context)), _unix_listener(settings.internal_socket)),
-    ]
+    servers = {
+        _server(TellFirst(public_application(context), context.feeds)): _unix_listener(settings.control_socket),
+        _server(internal_application(context)): _unix_listener(settings.internal_socket),
+    }
 
     def stop() -> None:
-        for server, _ in servers:
+        context.stopping.begin()
+        for server in servers:
             server.should_exit = True
 
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop)
-    await asyncio.gather(*(server.serve([listener]) for server, listener in servers))
+    working = [asyncio.ensure_future(one) for one in work]
+    for task in working:
+        task.add_done_callback(lambda task: stop() if _failure(task) else None)
+    await asyncio.gather(*(server.serve([listener]) for server, listener in servers.items()))
+    await _end(working)
+
+
+async def _end(working: Sequence[asyncio.Future[None]]) -> None:
+    """Cancel what still runs; raise what one of them failed with."""
+    for task in working:
+        task.cancel()
+    await asyncio.gather(*working, return_exceptions=True)
+    for error in filter(None, map(_failure, working)):
+        raise SlipwayError("control's own work failed") from error
+
+
+def _failure(task: asyncio.Future[None]) -> BaseException | None:
+    return None if task.cancelled() else task.exception()
 
 
 def _server(app: Any) -> _Server:  # noqa: ANN401 - an ASGI application
     config = uvicorn.Config(
         app,
+        http="httptools",
         loop="none",
         lifespan="off",
         ws="none",
@@ -113,13 +157,13 @@ def _server(app: Any) -> _Server:  # noqa: ANN401 - an ASGI application
         access_log=False,
         server_header=False,
         date_header=False,
-        # The feed never ends by itself.
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
     return _Server(config)
 
 
 def _unix_listener(path: Path) -> socket.socket:
+    """A listening socket, in place of a stale one; mode 0600."""
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(path))
@@ -137,7 +181,7 @@ def _journal(settings: Settings, name: str) -> JournalWriter:
 
 
 def _record(journal: JournalWriter, event: EventRecord) -> None:
-    journal.append(event, None, _nothing, _nothing)
+    journal.append(event, None, _nothing, lambda: logger.error("no event of %s could be kept", event.verb))
 
 
 def _nothing() -> None:

@@ -1,9 +1,9 @@
-"""Who asks, and whether they may: the dependency that every public route has."""
+"""Who asks, and whether they may: every public route has one dependency of this module, which decides."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Annotated, Any
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Request
 
@@ -11,9 +11,13 @@ from slipway.access.authorization_header import key_from_header
 from slipway.access.decisions import PLATFORM, Action, Resource
 from slipway.access.principals import Principal
 from slipway.control.context import Context, Ctx
+from slipway.errors import AuthenticationError, DiskFull
 from slipway.registry import accounts, algorithms, keys, versions
 
-Permission = Callable[..., Awaitable[Principal]]
+F = TypeVar("F", bound=Callable[..., Any])
+
+_READING = ("GET", "HEAD", "OPTIONS")
+_deciding: set[Callable[..., Any]] = set()
 
 
 async def identify(context: Context, header: str | None) -> Principal | None:
@@ -28,22 +32,41 @@ async def identify(context: Context, header: str | None) -> Principal | None:
         return Principal(account=await accounts.by_id(connection, key.account_id), key_id=key.id)
 
 
-async def who(request: Request, context: Ctx) -> Principal | None:
-    """The caller of a request."""
-    return await identify(context, request.headers.get("authorization"))
+async def authenticated(request: Request, context: Ctx) -> Principal:
+    """The caller. Raises AuthenticationError, and DiskFull for changes of which no event could be kept."""
+    principal = await identify(context, request.headers.get("authorization"))
+    if principal is None:
+        context.refusals.count(request.scope["route"].path)
+        raise AuthenticationError("send `Authorization: Simple KEY` with an API key of this platform")
+    if request.method not in _READING and not context.journal.healthy:
+        raise DiskFull("nothing can be changed: the disk that holds the journal is full")
+    return principal
 
 
-Who = Annotated[Principal | None, Depends(who)]
+Who = Annotated[Principal, Depends(authenticated)]
+
+
+def decides(permission: F) -> F:
+    """Mark a dependency as one that asks `access`; a test looks for one on every route."""
+    _deciding.add(permission)
+    return permission
+
+
+def is_decision(dependency: Callable[..., Any] | None) -> bool:
+    """Whether it is marked."""
+    return dependency in _deciding
 
 
 def may(action: Action, kind: str = "algorithm") -> Any:  # noqa: ANN401 - FastAPI's own type of a dependency
     """A dependency: the caller, if they may do that to what the path names (`owner`, or `user`)."""
 
+    @decides
     async def permission(request: Request, context: Ctx, principal: Who) -> Principal:
         owner = request.path_params.get("owner") or request.path_params.get("user") or ""
         name = request.path_params.get("name", "")
         public = action is Action.READ and bool(name) and await _is_public(context, owner, name)
-        return context.allow(principal, action, Resource(kind, owner, public), f"{owner}/{name}" if name else owner)
+        resource = f"{owner}/{name}" if name else owner
+        return await context.allow(principal, action, Resource(kind, owner, public), resource)
 
     return Depends(permission)
 
@@ -51,8 +74,9 @@ def may(action: Action, kind: str = "algorithm") -> Any:  # noqa: ANN401 - FastA
 def administrator() -> Any:  # noqa: ANN401
     """A dependency: the caller, if they administer the platform."""
 
+    @decides
     async def permission(context: Ctx, principal: Who) -> Principal:
-        return context.allow(principal, Action.ADMIN, PLATFORM)
+        return await context.allow(principal, Action.ADMIN, PLATFORM)
 
     return Depends(permission)
 
@@ -60,8 +84,9 @@ def administrator() -> Any:  # noqa: ANN401
 def anyone() -> Any:  # noqa: ANN401
     """A dependency: the caller, whoever holds a key."""
 
+    @decides
     async def permission(context: Ctx, principal: Who) -> Principal:
-        return context.allow(principal, Action.READ, Resource("platform", "", public=True))
+        return await context.allow(principal, Action.READ, Resource("platform", "", public=True))
 
     return Depends(permission)
 

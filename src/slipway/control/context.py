@@ -10,8 +10,12 @@ from fastapi import Depends, Request
 from slipway.access.decisions import Action, Resource, authorize
 from slipway.access.principals import Principal
 from slipway.control.feeds import Feeds
-from slipway.errors import AuthenticationError, PermissionDenied
+from slipway.control.refusals import Refusals
+from slipway.control.stopping import Stopping
+from slipway.errors import CapacityError, PermissionDenied
+from slipway.journal.records import new_event
 from slipway.journal.writer import JournalWriter
+from slipway.registry import builds
 from slipway.registry.files import Files
 from slipway.registry.store import Store
 from slipway.release.build import Builds
@@ -36,31 +40,44 @@ class Context:
         self.settings, self.store, self.journal = settings, store, journal
         self.hosts, self.builds, self.files = hosts, builds, files
         self.feeds = Feeds(store)
-        self._wake_jobs = wake_jobs
+        self.refusals = Refusals(journal)
+        self.stopping = Stopping()
+        self.wake_jobs = wake_jobs
 
-    async def request_build(self, owner: str, name: str, commit: str, actor: str) -> Build:
-        """Ask for a commit's build, and have its job begin at once."""
-        build = await self.builds.request(owner, name, commit, actor)
-        self._wake_jobs()
-        return build
-
-    def allow(self, principal: Principal | None, action: Action, resource: Resource, name: str = "") -> Principal:
-        """The principal, if it may; a refusal is recorded. Raises AuthenticationError, PermissionDenied."""
+    async def allow(self, principal: Principal | None, action: Action, resource: Resource, name: str = "") -> Principal:
+        """The principal, if it may; a refusal is recorded. Raises AuthenticationError, PermissionDenied, DiskFull."""
         try:
             authorize(principal, action, resource)
         except PermissionDenied as error:
             assert principal is not None
-            self.event(
-                principal, action.value, name or f"{resource.kind}/{resource.owner}", "refused", reason=str(error)
-            )
+            await self.event(principal, action.value, name or resource.owner or resource.kind, "refused", str(error))
             raise
-        if principal is None:
-            raise AuthenticationError("send `Authorization: Simple KEY` with an API key of this platform")
+        assert principal is not None
         return principal
 
-    def event(self, principal: Principal, verb: str, resource: str, outcome: str = "done", **detail: str) -> None:
-        """Record what somebody did or was refused."""
-        self.journal.event(principal.account.name, verb, resource, outcome, key=principal.key_id, **detail)
+    async def event(
+        self, principal: Principal, verb: str, resource: str, outcome: str = "done", reason: str = "", **detail: str
+    ) -> None:
+        """Record what somebody did or was refused; it is on disk when this returns. Raises DiskFull."""
+        known = {"key": principal.key_id, "reason": reason, **detail}
+        detail = {name: value for name, value in known.items() if value}
+        await self.journal.write(new_event(principal.account.name, verb, resource, outcome, detail))
+
+    async def request_build(self, owner: str, name: str, commit: str, actor: str) -> Build:
+        """Ask for a commit's build, and have its job begin at once."""
+        build = await self.builds.request(owner, name, commit, actor)
+        self.wake_jobs()
+        return build
+
+    async def ended(self, build: Build) -> Build:
+        """The build, once it is no longer in progress. Raises CapacityError when this process stops before."""
+        async for _ in self.stopping.until(self.builds.follow(build.id)):
+            pass
+        async with self.store.read() as connection:
+            found = await builds.get(connection, build.id)
+        if found.status == "in-progress":
+            raise CapacityError("the platform is being restarted and goes on with the build then: ask again")
+        return found
 
 
 def get_context(request: Request) -> Context:

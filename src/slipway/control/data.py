@@ -11,25 +11,34 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from slipway.access.decisions import Action, Resource
-from slipway.control.authentication import Who
+from slipway.control.authentication import Who, decides
 from slipway.control.context import Context, Ctx
-from slipway.errors import AlreadyExists, AuthenticationError, InputError, NoSuchData, ParsingError
+from slipway.control.errors import response
+from slipway.errors import AlreadyExists, InputError, NoSuchData, ParsingError
+from slipway.registry import accounts
 from slipway.registry.files import DataPath, Entry, parse_path
 
 router = APIRouter(prefix="/v1", tags=["data"])
 
 _ROUTES = ("/data/{path:path}", "/connector/data/{path:path}")
-_MOST_BODY = 64 * 1024
+_GATHERED_BYTES = 1 << 20
+_ROOTS = DataPath("")  # what lies above the accounts' own directories
 
 
 def place(action: Action) -> Any:  # noqa: ANN401
     """A dependency: the place that the path names, if the caller may do that there."""
 
+    @decides
     async def permission(path: str, context: Ctx, principal: Who) -> DataPath:
-        if principal is None:
-            raise AuthenticationError("send `Authorization: Simple KEY` with an API key of this platform")
-        where = parse_path(path or principal.account.name, principal.account.name)
-        context.allow(principal, action, Resource("data", where.owner), str(where))
+        own = principal.account.name
+        if not path and action is Action.DATA_READ:
+            await context.allow(principal, action, Resource("data", own), own)
+            return _ROOTS
+        where = parse_path(path, own)
+        await context.allow(principal, action, Resource("data", where.owner), str(where))
+        if where.owner != own:
+            async with context.store.read() as connection:
+                await accounts.get(connection, where.owner)
         return where
 
     return Depends(permission)
@@ -48,8 +57,11 @@ async def head(where: Readable, context: Ctx) -> Response:
     return Response(headers=headers)
 
 
-async def get(where: Readable, context: Ctx) -> Response:
-    """A file's bytes, or a directory's listing."""
+async def get(where: Readable, context: Ctx, principal: Who) -> Response:
+    """A file's bytes, or a directory's listing; at the top the caller's own directory."""
+    if where == _ROOTS:
+        listing: dict[str, Any] = {"folders": [{"name": principal.account.name}], "files": []}
+        return JSONResponse(listing, headers={"X-Data-Type": "directory"})
     entry = await _stat(context, where)
     if entry.directory:
         return JSONResponse(await _listing(context, where), headers={"X-Data-Type": "directory"})
@@ -58,40 +70,35 @@ async def get(where: Readable, context: Ctx) -> Response:
     return StreamingResponse(chunks, media_type="application/octet-stream", headers=headers)
 
 
-async def put(where: Writable, request: Request, context: Ctx, who: Who) -> dict[str, Any]:
+async def put(where: Writable, request: Request, context: Ctx, principal: Who) -> dict[str, Any]:
     """Write a file, in place of what was there; whole or not at all."""
-    written = await context.files.write_stream(where, _chunks(request))
-    assert who is not None
-    context.event(who, "data.put", str(where), sha256=written.sha256, size=str(written.size))
+    written = await context.files.write_stream(where, _gathered(request))
+    await context.event(principal, "data.put", str(where), sha256=written.sha256, size=str(written.size))
     return {"result": str(where), "sha256": written.sha256, "size": written.size}
 
 
-async def post(where: Writable, request: Request, context: Ctx, who: Who) -> dict[str, Any]:
+async def post(where: Writable, request: Request, context: Ctx, principal: Who) -> dict[str, Any]:
     """Make a directory; its parent is the path, its name in the body. One that is there already is no error."""
-    body = await request.body()
-    try:
-        name = msgspec.json.decode(body[:_MOST_BODY])["name"]
-    except (msgspec.DecodeError, TypeError, KeyError) as error:
-        raise ParsingError('send {"name": DIRECTORY}') from error
-    if not isinstance(name, str):
-        raise InputError("name must be text")
-    directory = where.child(name)
+    directory = where.child(_name(await request.body()))
     if not where.parts and not await context.files.exists(where):
         await context.files.make_directory(where)
     try:
         await context.files.make_directory(directory)
     except AlreadyExists:
+        if not (await context.files.stat(directory)).directory:
+            raise
         return {"result": str(directory)}
-    assert who is not None
-    context.event(who, "data.mkdir", str(directory))
+    await context.event(principal, "data.mkdir", str(directory))
     return {"result": str(directory)}
 
 
-async def delete(where: Writable, context: Ctx, who: Who, force: bool = False) -> dict[str, Any]:
+async def delete(where: Writable, context: Ctx, principal: Who, force: bool = False) -> Any:  # noqa: ANN401
     """Remove a file, or a directory that is empty unless `force`."""
-    deleted = await context.files.delete(where, force)
-    assert who is not None
-    context.event(who, "data.delete", str(where), files=str(deleted))
+    try:
+        deleted = await context.files.delete(where, force)
+    except InputError as error:
+        return response(error, deleted=0)
+    await context.event(principal, "data.delete", str(where), files=str(deleted))
     return {"result": {"deleted": deleted}}
 
 
@@ -104,6 +111,8 @@ for _path in _ROUTES:
 
 
 async def _stat(context: Context, where: DataPath) -> Entry:
+    if where == _ROOTS:
+        return Entry(name="", directory=True)
     try:
         return await context.files.stat(where)
     except NoSuchData:
@@ -126,7 +135,24 @@ def _file(entry: Entry) -> dict[str, Any]:
     return {"filename": entry.name, "size": entry.size, "last_modified": modified}
 
 
-async def _chunks(request: Request) -> AsyncIterator[bytes]:
+def _name(body: bytes) -> str:
+    """The name that a body asks for, whatever content type it was sent with."""
+    try:
+        name = msgspec.json.decode(body)["name"]
+    except (msgspec.DecodeError, TypeError, KeyError) as error:
+        raise ParsingError('send {"name": DIRECTORY}') from error
+    if not isinstance(name, str):
+        raise InputError("name: Input should be a valid string")
+    return name
+
+
+async def _gathered(request: Request) -> AsyncIterator[bytes]:
+    """The body in pieces that are worth a thread's while."""
+    gathered = bytearray()
     async for chunk in request.stream():
-        if chunk:
-            yield chunk
+        gathered += chunk
+        if len(gathered) >= _GATHERED_BYTES:
+            yield bytes(gathered)
+            gathered.clear()
+    if gathered:
+        yield bytes(gathered)

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from slipway.access.principals import Principal
 from slipway.control.authentication import administrator, anyone
 from slipway.control.context import Ctx
+from slipway.control.rendering import utc
 from slipway.errors import NotFound
 from slipway.registry import environments
 from slipway.types import Environment
@@ -44,7 +45,7 @@ async def set_trust(digest: str, body: Trust, context: Ctx, principal: Principal
     """Trust an environment, or no longer."""
     async with context.store.begin() as connection:
         environment = await environments.set_trusted(connection, digest, body.trusted)
-    context.event(principal, "environment.trust", digest, trusted=str(body.trusted).lower())
+    await context.event(principal, "environment.trust", digest, trusted=str(body.trusted).lower())
     return _render(environment)
 
 
@@ -57,5 +58,5 @@ def _render(environment: Environment) -> dict[str, Any]:
         "language": environment.language,
         "machine_type": environment.hardware.upper(),
         "trusted": environment.trusted,
-        "created_at": environment.created_at,
+        "created_at": utc(environment.created_at),
     }

@@ -9,8 +9,18 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
-from slipway.errors import AuthenticationError, InputError, NoSuchAlgorithm, NotFound, SlipwayError
+from slipway.errors import (
+    AuthenticationError,
+    CallerGone,
+    InputError,
+    NoSuchAlgorithm,
+    NotFound,
+    ParsingError,
+    SlipwayError,
+    UsageError,
+)
 from slipway.ids import new_id
 
 logger = logging.getLogger(__name__)
@@ -25,45 +35,59 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
-        return response(InputError(_described(error)))
+        return response(_described(error))
+
+    @app.exception_handler(ClientDisconnect)
+    async def gone(_request: Request, _error: ClientDisconnect) -> JSONResponse:
+        return response(CallerGone("the caller went away"))
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> JSONResponse:
         if error.status_code == 404:
             return response(NotFound(f"there is nothing at {request.url.path}"))
-        return _render(error.status_code, 5001, str(error.detail), dict(error.headers or {}))
+        return _render(error.status_code, UsageError.code, str(error.detail), dict(error.headers or {}))
 
     @app.exception_handler(Exception)
     async def unexpected(request: Request, error: Exception) -> JSONResponse:
         identity = new_id()
-        logger.error("%s %s failed (%s)", request.method, request.url.path, identity, exc_info=error)
-        return _render(500, 5000, f"the platform failed; its log names {identity}", {}, identity)
+        logger.error("%s %s failed (%s): %s", request.method, request.url.path, identity, error)
+        return _render(500, SlipwayError.code, f"the platform failed; control's log names {identity}", {}, identity)
 
 
-def response(error: SlipwayError) -> JSONResponse:
-    """An error of the tree."""
-    headers = {"X-Error-Message": _one_line(str(error))}
+def response(error: SlipwayError, **extra: Any) -> JSONResponse:  # noqa: ANN401 - any JSON
+    """An error of the tree; `extra` stands beside its message."""
+    headers = {}
     if isinstance(error, AuthenticationError):
         headers["WWW-Authenticate"] = 'Simple realm="slipway"'
     if error.retry_after_seconds is not None:
         headers["Retry-After"] = str(error.retry_after_seconds)
     if isinstance(error, NoSuchAlgorithm):
         # What the classic clients look for.
+        headers["X-Error-Message"] = "No such algorithm"
         return JSONResponse({"error": "No such algorithm"}, error.status, headers)
-    return _render(error.status, error.code, str(error), headers)
+    return _render(error.status, error.code, str(error), headers, **extra)
 
 
-def _render(status: int, code: int, message: str, headers: dict[str, str], identity: str = "") -> JSONResponse:
-    content: dict[str, Any] = {"error": {"id": identity or new_id(), "code": code, "message": message}}
-    return JSONResponse(content, status, headers)
+def _render(
+    status: int,
+    code: int,
+    message: str,
+    headers: dict[str, str],
+    identity: str = "",
+    **extra: Any,  # noqa: ANN401
+) -> JSONResponse:
+    content = {"error": {"id": identity or new_id(), "code": code, "message": message, **extra}}
+    return JSONResponse(content, status, {"X-Error-Message": _one_line(message), **headers})
 
 
-def _described(error: RequestValidationError) -> str:
+def _described(error: RequestValidationError) -> SlipwayError:
     parts = []
     for found in error.errors():
-        place = ".".join(str(part) for part in found["loc"] if part != "body")
-        parts.append(f"{place}: {found['msg']}" if place else str(found["msg"]))
-    return "; ".join(parts)
+        if found["type"] == "json_invalid":
+            return ParsingError(f"the body is no valid JSON: {found.get('ctx', {}).get('error', found['msg'])}")
+        place = ".".join(str(part) for part in found["loc"][1:]) or str(found["loc"][0])
+        parts.append(f"{place}: {found['msg']}")
+    return InputError("; ".join(parts))
 
 
 def _one_line(text: str) -> str:

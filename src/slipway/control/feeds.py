@@ -29,6 +29,11 @@ class Feeds:
         self._sent: dict[object, int] = {}
         self._progress = asyncio.Event()
 
+    @property
+    def readers(self) -> int:
+        """How many gateways read along."""
+        return len(self._sent)
+
     async def snapshots(self) -> AsyncIterator[bytes]:
         """One feed: everything at first, then what each commit changed; a heartbeat every second in between."""
         reader = object()

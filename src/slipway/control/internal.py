@@ -28,7 +28,8 @@ def internal_application(context: Context) -> Starlette:
     """The ASGI application of the internal socket."""
 
     async def feed(_request: Request) -> Response:
-        return StreamingResponse(context.feeds.snapshots(), media_type="application/x-ndjson")
+        lines = context.stopping.until(context.feeds.snapshots())
+        return StreamingResponse(lines, media_type="application/x-ndjson")
 
     async def pushes(request: Request) -> Response:
         try:
@@ -43,8 +44,9 @@ def internal_application(context: Context) -> Starlette:
 async def _build_lines(context: Context, push: Push) -> AsyncIterator[str]:
     try:
         build = await context.request_build(push.owner, push.name, push.commit, push.actor)
-        async for line in context.builds.follow(build.id):
-            yield line.rstrip("\n") + "\n"
+        async for line in context.stopping.until(context.builds.follow(build.id)):
+            yield f"{line}\n"
+        await context.ended(build)
         # The pusher's next call may follow at once.
         await context.feeds.told()
     except SlipwayError as error:

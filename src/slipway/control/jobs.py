@@ -11,7 +11,7 @@ from slipway.registry import jobs
 from slipway.registry.store import Store
 from slipway.types import Job
 
-_LEASE_SECONDS = 15.0
+_LEASE_SECONDS = 6.0  # so long does a job of a control that was killed wait for the next one
 _IDLE_SECONDS = 0.5  # how late a job may be seen that nobody announced
 
 logger = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ class JobRunner:
     def __init__(self, store: Store, handlers: Mapping[str, Handler], concurrency: int) -> None:
         self._store, self._handlers = store, handlers
         self._free = asyncio.Semaphore(concurrency)
-        self._running: set[asyncio.Task[None]] = set()
+        self._running: dict[asyncio.Task[None], Job] = {}
         self._wake = asyncio.Event()
 
     def wake(self) -> None:
@@ -33,65 +33,83 @@ class JobRunner:
         self._wake.set()
 
     async def run(self) -> None:
-        """Claim and run for ever; what runs when this is cancelled is cancelled too, and claimed again later."""
+        """Claim and run for ever; what runs when this is cancelled is cancelled too, and queued again."""
+        keeping = asyncio.ensure_future(self._keep())
         try:
             while True:
                 await self._free.acquire()
                 job = await self._next()
-                task = asyncio.get_running_loop().create_task(self._handle(job))
-                self._running.add(task)
+                task = asyncio.ensure_future(self._handle(job))
+                self._running[task] = job
                 task.add_done_callback(self._ended)
         finally:
-            for task in self._running:
+            tasks = [keeping, *self._running]
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(*self._running, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _next(self) -> Job:
         while True:
             self._wake.clear()
-            async with self._store.begin() as connection:
-                job = await jobs.claim(connection, list(self._handlers), _LEASE_SECONDS)
-            if job is not None:
-                return job
             try:
-                async with asyncio.timeout(_IDLE_SECONDS):
-                    await self._wake.wait()
-            except TimeoutError:
-                continue
+                job = await self._claim()
+            except SlipwayError as error:
+                logger.warning("no job can be claimed: %s", error)
+            else:
+                if job is not None:
+                    return job
+            await self._pause()
+
+    async def _claim(self) -> Job | None:
+        async with self._store.begin() as connection:
+            # After a stall of this process its own leases may have run out: it must not claim what it still runs.
+            for job in self._running.values():
+                await jobs.extend(connection, job, _LEASE_SECONDS)
+            return await jobs.claim(connection, list(self._handlers), _LEASE_SECONDS)
+
+    async def _pause(self) -> None:
+        try:
+            async with asyncio.timeout(_IDLE_SECONDS):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+
+    async def _keep(self) -> None:
+        while True:
+            await asyncio.sleep(_LEASE_SECONDS / 3)
+            try:
+                await self._extend_all()
+            except SlipwayError as error:
+                logger.warning("leases of jobs cannot be extended: %s", error)
+
+    async def _extend_all(self) -> None:
+        if self._running:
+            async with self._store.begin() as connection:
+                for job in self._running.values():
+                    await jobs.extend(connection, job, _LEASE_SECONDS)
 
     async def _handle(self, job: Job) -> None:
-        keeping = asyncio.get_running_loop().create_task(self._keep(job))
         try:
             await self._handlers[job.kind](job)
         except asyncio.CancelledError:
-            await self._give_back(job)
+            # The process stops: let the next one take the job at once, not when the lease ends.
+            await self._fail(job, "control stopped", 0.0)
             raise
-        except SlipwayError as error:
-            await self._fail(job, str(error))
         except Exception as error:
-            logger.exception("job %s of kind %s failed", job.id, job.kind)
-            await self._fail(job, repr(error))
+            if not isinstance(error, SlipwayError):
+                logger.exception("job %s of kind %s failed", job.id, job.kind)
+            await self._fail(job, str(error) or repr(error), 0.5 * 2**job.attempts)
         else:
             async with self._store.begin() as connection:
                 await jobs.finish(connection, job)
-        finally:
-            keeping.cancel()
 
-    async def _keep(self, job: Job) -> None:
-        while True:
-            await asyncio.sleep(_LEASE_SECONDS / 3)
-            async with self._store.begin() as connection:
-                await jobs.extend(connection, job, _LEASE_SECONDS)
-
-    async def _fail(self, job: Job, reason: str) -> None:
+    async def _fail(self, job: Job, reason: str, retry_in_seconds: float) -> None:
         async with self._store.begin() as connection:
-            await jobs.fail(connection, job, reason, retry_in_seconds=0.5 * 2**job.attempts)
-
-    async def _give_back(self, job: Job) -> None:
-        """The process stops: let the next one take the job at once, not when the lease ends."""
-        async with self._store.begin() as connection:
-            await jobs.fail(connection, job, "control stopped")
+            await jobs.fail(connection, job, reason, retry_in_seconds=retry_in_seconds)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        self._running.discard(task)
+        job = self._running.pop(task)
         self._free.release()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            # Its outcome could not be written: the lease runs out, and the job runs again.
+            logger.error("the outcome of job %s cannot be kept: %s", job.id, error)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlencode
 
+from fastapi import Request
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from slipway.registry import builds, versions
 from slipway.types import Algorithm, Build, Version
+
+_SCM = {"id": "internal", "provider": "internal", "default": True, "enabled": True}
 
 
 async def algorithm_object(
@@ -24,8 +28,8 @@ async def algorithm_object(
         "details": {"label": algorithm.label, "summary": algorithm.summary, "tagline": algorithm.tagline},
         "settings": settings,
         "version_info": version_info(version) if version else {},
-        "build": build_object(build) if build else None,
-        "source": {"scm": {"id": "internal", "provider": "internal", "default": True, "enabled": True}},
+        "build": build_object(build, version) if build else None,
+        "source": {"scm": _SCM},
         "compilation": {"successful": build is not None and build.status == "succeeded", "output": _output(build)},
         "self_link": f"/v1/algorithms/{algorithm.owner}/{algorithm.name}",
         "resource_type": "algorithm",
@@ -42,34 +46,37 @@ def version_info(version: Version) -> dict[str, Any]:
         "sample_input": version.sample_input,
         "sample_output": version.sample_output,
         "environment": version.environment,
-        "created_at": _utc(version.created_at),
-        "published_at": _utc(version.published_at),
+        "created_at": utc(version.created_at),
+        "published_at": utc(version.published_at),
     }
 
 
-def build_object(build: Build) -> dict[str, Any]:
-    """A build."""
-    return {
+def build_object(build: Build, version: Version | None = None) -> dict[str, Any]:
+    """A build, and what it made where that is known."""
+    found: dict[str, Any] = {
         "build_id": build.id,
         "status": build.status,
         "commit_sha": build.commit,
         "reason": build.reason,
         "version_uuid": build.version_id,
-        "started_at": _utc(build.started_at),
-        "finished_at": _utc(build.finished_at),
+        "started_at": utc(build.started_at),
+        "finished_at": utc(build.finished_at),
         "resource_type": "algorithm_build",
     }
+    if version is not None and version.semantic_version is not None:
+        found["version_info"] = {"semantic_version": version.semantic_version}
+    return found
 
 
-def page(results: list[dict[str, Any]], marker: str | None, link: str) -> dict[str, Any]:
-    """One page of a listing; `link` is the listing's own path."""
-    next_link = f"{link}?marker={marker}" if marker else None
-    return {"marker": marker, "next_link": next_link, "results": results}
+def page(results: list[dict[str, Any]], marker: str | None, request: Request) -> dict[str, Any]:
+    """One page of a listing; the next one is asked for as this one was."""
+    query = urlencode({**request.query_params, "marker": marker})
+    return {"marker": marker, "next_link": f"{request.url.path}?{query}" if marker else None, "results": results}
 
 
-async def newest(connection: AsyncConnection, algorithm: Algorithm) -> Version | None:
-    """The version that was built last."""
-    found, _ = await versions.page(connection, algorithm.id, limit=1)
+async def newest(connection: AsyncConnection, algorithm: Algorithm, public_only: bool = False) -> Version | None:
+    """The version that was built last; `public_only`: of those that everyone may call."""
+    found, _ = await versions.page(connection, algorithm.id, limit=1, callable=True if public_only else None)
     return found[0] if found else None
 
 
@@ -83,7 +90,8 @@ def _output(build: Build | None) -> str:
     return build.reason if build else ""
 
 
-def _utc(seconds: float | None) -> str | None:
+def utc(seconds: float | None) -> str | None:
+    """A time as the common API writes it."""
     if seconds is None:
         return None
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

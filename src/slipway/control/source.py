@@ -21,7 +21,7 @@ _INTERNAL = {"id": "internal", "provider": "internal", "default": True, "enabled
 
 
 @router.get("/algorithms/{owner}/{name}/scm/status")
-async def scm_status(owner: str, name: str, context: Ctx, principal: Principal = may(Action.MANAGE)) -> dict[str, str]:
+async def scm_status(owner: str, name: str, context: Ctx, principal: Principal = may(Action.INSPECT)) -> dict[str, str]:
     """Whether the repository can be reached."""
     async with context.store.read() as connection:
         await algorithms.get(connection, owner, name)
@@ -35,26 +35,29 @@ async def scms(principal: Principal = anyone()) -> dict[str, Any]:
 
 
 @router.get("/algorithms/{owner}/{name}/source")
-async def source(owner: str, name: str, context: Ctx, principal: Principal = may(Action.MANAGE)) -> dict[str, Any]:
+async def source(owner: str, name: str, context: Ctx, principal: Principal = may(Action.INSPECT)) -> dict[str, Any]:
     """The repository's address, the default branch's commit and its files."""
     async with context.store.read() as connection:
         await algorithms.get(connection, owner, name)
     sources = context.builds.sources
     commit = await sources.head(owner, name)
     files = await sources.files(owner, name, commit) if commit else []
-    return {"git": f"/git/{owner}/{name}.git", "commit": commit, "files": files}
+    return {"git": _address(context, owner, name), "commit": commit, "files": [_text(file) for file in files]}
 
 
-@router.get("/algorithms/{owner}/{name}/source/{path:path}")
+@router.get("/algorithms/{owner}/{name}/source/{path:path}", response_class=Response)
 async def source_file(
-    owner: str, name: str, path: str, context: Ctx, principal: Principal = may(Action.MANAGE)
+    owner: str, name: str, path: str, context: Ctx, principal: Principal = may(Action.INSPECT)
 ) -> Response:
     """One file of the default branch's commit."""
     sources = context.builds.sources
     commit = await sources.head(owner, name)
     if commit is None or path not in await sources.files(owner, name, commit):
         raise NoSuchData(f"the repository of {owner}/{name} has no file {path}")
-    return Response(await sources.read(owner, name, commit, path), media_type="text/plain; charset=utf-8")
+    content = await sources.read(owner, name, commit, path)
+    # Whatever it is, a browser must not run it as a page of this platform.
+    headers = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox"}
+    return Response(content, media_type="text/plain; charset=utf-8", headers=headers)
 
 
 def git_application(context: Context) -> GitHttp:
@@ -62,26 +65,41 @@ def git_application(context: Context) -> GitHttp:
 
     async def admit(scope: Scope, owner: str, name: str, push: bool) -> str:
         headers = {key.lower(): value.decode("latin-1") for key, value in scope["headers"]}
-        header = headers.get(b"authorization")
-        principal = await identify(context, header)
-        login = basic_login(header)
-        if principal is not None and login is not None and not _is(principal, login[0]):
-            raise AuthenticationError(f"the key is not one of {login[0]}'s")
+        principal = await _known(context, headers.get(b"authorization"))
         async with context.store.read() as connection:
-            if principal is not None:
-                await algorithms.get(connection, owner, name)
-        action = Action.PUSH if push else Action.MANAGE
-        return context.allow(principal, action, Resource("repository", owner), f"{owner}/{name}").account.name
+            await algorithms.get(connection, owner, name)
+        action = Action.PUSH if push else Action.INSPECT
+        await context.allow(principal, action, Resource("repository", owner), f"{owner}/{name}")
+        return principal.account.name
 
     async def pushed(owner: str, name: str, actor: str) -> None:
         context.journal.event(actor, "git.push", f"{owner}/{name}")
         try:
             await context.builds.request_head(owner, name, actor)
+            context.wake_jobs()
         except SlipwayError as error:
             context.journal.event("control", "build", f"{owner}/{name}", "failed", reason=str(error))
 
     return GitHttp(context.builds.sources, admit, str(context.settings.internal_socket), pushed)
 
 
-def _is(principal: Principal, user: str) -> bool:
-    return principal.account.admin or principal.account.name == user
+async def _known(context: Context, header: str | None) -> Principal:
+    """Who pushes or clones. Raises AuthenticationError; git asks without a key at first, which does not count."""
+    principal, login = await identify(context, header), basic_login(header)
+    if principal is None:
+        if header is not None:
+            context.refusals.count("/git")
+        raise AuthenticationError("git needs a user name, and a key as password")
+    if login is not None and login[0] != principal.account.name and not principal.account.admin:
+        context.refusals.count("/git")
+        raise AuthenticationError(f"the key is not one of {login[0]}'s")
+    return principal
+
+
+def _address(context: Context, owner: str, name: str) -> str:
+    return f"{context.settings.public_url.rstrip('/')}/git/{owner}/{name}.git"
+
+
+def _text(file: str) -> str:
+    """A file's name as JSON can hold it: git's may be any bytes."""
+    return file.encode(errors="surrogateescape").decode(errors="replace")

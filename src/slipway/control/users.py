@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from slipway.access.decisions import Action
 from slipway.access.principals import Principal
@@ -18,17 +19,19 @@ from slipway.types import Account, Key
 router = APIRouter(prefix="/v1", tags=["accounts"])
 
 
-class NewUser(BaseModel):
-    """A user to make."""
+class NewUser(BaseModel, extra="forbid"):
+    """A user to make. There are no passwords: what the classic clients send beside a name must be empty."""
 
     username: str
-    email: str = ""
+    email: Annotated[str, Field(max_length=320)] = ""
+    passwordHash: Literal[""] | None = None
+    shouldCreateHello: bool = False
 
 
-class NewKey(BaseModel):
+class NewKey(BaseModel, extra="forbid"):
     """A key to make."""
 
-    label: str = ""
+    label: Annotated[str, Field(max_length=200)] = ""
 
 
 @router.post("/users", status_code=201)
@@ -36,7 +39,7 @@ async def create_user(body: NewUser, context: Ctx, principal: Principal = admini
     """Make a user."""
     async with context.store.begin() as connection:
         account = await accounts.create(connection, name=body.username, email=body.email)
-    context.event(principal, "account.create", account.name)
+    await context.event(principal, "account.create", account.name)
     return render_account(account)
 
 
@@ -55,7 +58,7 @@ async def whoami(principal: Principal = anyone()) -> dict[str, Any]:
 
 
 @router.get("/users/{user}")
-async def get_user(user: str, context: Ctx, principal: Principal = may(Action.MANAGE, "account")) -> dict[str, Any]:
+async def get_user(user: str, context: Ctx, principal: Principal = may(Action.ACCOUNT, "account")) -> dict[str, Any]:
     """One user."""
     async with context.store.read() as connection:
         return render_account(await accounts.get(connection, user))
@@ -63,18 +66,18 @@ async def get_user(user: str, context: Ctx, principal: Principal = may(Action.MA
 
 @router.post("/users/{user}/keys", status_code=201)
 async def create_key(
-    user: str, body: NewKey, context: Ctx, principal: Principal = may(Action.MANAGE, "account")
+    user: str, context: Ctx, body: NewKey | None = None, principal: Principal = may(Action.ACCOUNT, "account")
 ) -> dict[str, Any]:
     """Make a key. Its text is in this reply and nowhere else."""
     async with context.store.begin() as connection:
         account = await accounts.get(connection, user)
-        key, text = await keys.create(connection, account.id, body.label)
-    context.event(principal, "key.create", user, created=key.id)
+        key, text = await keys.create(connection, account.id, (body or NewKey()).label)
+    await context.event(principal, "key.create", user, created=key.id)
     return {**render_key(key), "key": text}
 
 
 @router.get("/users/{user}/keys")
-async def list_keys(user: str, context: Ctx, principal: Principal = may(Action.MANAGE, "account")) -> dict[str, Any]:
+async def list_keys(user: str, context: Ctx, principal: Principal = may(Action.ACCOUNT, "account")) -> dict[str, Any]:
     """A user's keys, without their text."""
     async with context.store.read() as connection:
         account = await accounts.get(connection, user)
@@ -82,19 +85,32 @@ async def list_keys(user: str, context: Ctx, principal: Principal = may(Action.M
     return {"results": [render_key(key) for key in found]}
 
 
+@router.get("/users/{user}/keys/{key_id}")
+async def get_key(
+    user: str, key_id: str, context: Ctx, principal: Principal = may(Action.ACCOUNT, "account")
+) -> dict[str, Any]:
+    """One key, without its text."""
+    async with context.store.read() as connection:
+        return render_key(await _key(connection, user, key_id))
+
+
 @router.delete("/users/{user}/keys/{key_id}")
 async def revoke_key(
-    user: str, key_id: str, context: Ctx, principal: Principal = may(Action.MANAGE, "account")
+    user: str, key_id: str, context: Ctx, principal: Principal = may(Action.ACCOUNT, "account")
 ) -> dict[str, Any]:
     """Revoke a key: from now on it is refused everywhere."""
     async with context.store.begin() as connection:
-        account = await accounts.get(connection, user)
-        key = await keys.get(connection, key_id)
-        if key.account_id != account.id:
-            raise NotFound(f"{user} has no key {key_id}")
-        key = await keys.revoke(connection, key_id)
-    context.event(principal, "key.revoke", user, revoked=key_id)
+        key = await keys.revoke(connection, (await _key(connection, user, key_id)).id)
+    await context.event(principal, "key.revoke", user, revoked=key_id)
     return render_key(key)
+
+
+async def _key(connection: AsyncConnection, user: str, key_id: str) -> Key:
+    account = await accounts.get(connection, user)
+    key = await keys.get(connection, key_id)
+    if key.account_id != account.id:
+        raise NotFound("No such key")
+    return key
 
 
 def render_account(account: Account) -> dict[str, Any]:

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
 
 from slipway.access.decisions import Action
 from slipway.access.principals import Principal
+from slipway.control.algorithms import may_inspect
 from slipway.control.authentication import may
 from slipway.control.context import Context, Ctx
 from slipway.control.rendering import algorithm_object, build_object, page
-from slipway.errors import NoSuchBuild
+from slipway.errors import NoSuchBuild, NoSuchVersion
 from slipway.registry import algorithms, builds, versions
 from slipway.types import Build
 
@@ -26,6 +27,7 @@ Limit = Annotated[int, Query(ge=1, le=1000)]
 async def list_versions(
     owner: str,
     name: str,
+    request: Request,
     context: Ctx,
     limit: Limit = 50,
     marker: str | None = None,
@@ -36,11 +38,11 @@ async def list_versions(
     """Versions, newest first. Others than the owner see those that everyone may call."""
     async with context.store.read() as connection:
         algorithm = await algorithms.get(connection, owner, name)
-        if not _owns(principal, owner):
+        if not may_inspect(principal, owner):
             published, callable = True, True
         found, following = await versions.page(connection, algorithm.id, limit, marker, published, callable)
         results = [await algorithm_object(connection, algorithm, version) for version in found]
-    return page(results, following, f"/v1/algorithms/{owner}/{name}/versions")
+    return page(results, following, request)
 
 
 @router.get("/versions/{version}")
@@ -51,6 +53,8 @@ async def get_version(
     async with context.store.read() as connection:
         algorithm = await algorithms.get(connection, owner, name)
         found = await versions.get(connection, algorithm.id, version)
+        if found.callability != "public" and not may_inspect(principal, owner):
+            raise NoSuchVersion(f"No such version: {version[:100]}")
         return await algorithm_object(connection, algorithm, found)
 
 
@@ -58,21 +62,22 @@ async def get_version(
 async def list_builds(
     owner: str,
     name: str,
+    request: Request,
     context: Ctx,
     limit: Limit = 50,
     marker: str | None = None,
-    principal: Principal = may(Action.MANAGE),
+    principal: Principal = may(Action.INSPECT),
 ) -> dict[str, Any]:
     """Builds, newest first."""
     async with context.store.read() as connection:
         algorithm = await algorithms.get(connection, owner, name)
         found, following = await builds.page(connection, algorithm.id, limit, marker)
-    return page([build_object(build) for build in found], following, f"/v1/algorithms/{owner}/{name}/builds")
+    return page([build_object(build) for build in found], following, request)
 
 
 @router.get("/builds/{build_id}")
 async def get_build(
-    owner: str, name: str, build_id: str, context: Ctx, principal: Principal = may(Action.MANAGE)
+    owner: str, name: str, build_id: str, context: Ctx, principal: Principal = may(Action.INSPECT)
 ) -> dict[str, Any]:
     """One build."""
     return build_object(await _build(context, owner, name, build_id))
@@ -85,7 +90,7 @@ async def build_logs(
     build_id: str,
     context: Ctx,
     follow: bool = False,
-    principal: Principal = may(Action.MANAGE),
+    principal: Principal = may(Action.INSPECT),
 ) -> StreamingResponse | dict[str, Any]:
     """A build's log: 404 while it builds, as the classic API has it; with `follow` as text, while it is written."""
     build = await _build(context, owner, name, build_id)
@@ -97,15 +102,11 @@ async def build_logs(
 
 
 async def _lines(context: Context, build: Build) -> AsyncIterator[str]:
-    async for line in context.builds.follow(build.id):
-        yield line.rstrip("\n") + "\n"
+    async for line in context.stopping.until(context.builds.follow(build.id)):
+        yield f"{line}\n"
 
 
 async def _build(context: Context, owner: str, name: str, build_id: str) -> Build:
     async with context.store.read() as connection:
         algorithm = await algorithms.get(connection, owner, name)
         return await builds.get(connection, build_id, algorithm_id=algorithm.id)
-
-
-def _owns(principal: Principal, owner: str) -> bool:
-    return principal.account.admin or principal.account.name == owner
