@@ -47,10 +47,13 @@ class Change(BaseModel):
     settings: dict[str, str | bool | int] = Field(default_factory=dict)
 
 
+_TEXT = {"type": "string"}
+_DETAILS = {"type": "object", "properties": {"label": _TEXT, "summary": _TEXT, "tagline": _TEXT}}
+_CHANGE = {"type": "object", "properties": {"details": _DETAILS, "settings": {"type": "object"}}}
 _BODIES = {
     "requestBody": {
         "content": {
-            "application/json": {"schema": Change.model_json_schema(ref_template="#/components/schemas/{model}")},
+            "application/json": {"schema": _CHANGE},
             "application/x-www-form-urlencoded": {"schema": {"type": "object"}},
         }
     }

@@ -47,7 +47,7 @@ from slipway.settings import Settings
 
 _GRACE_SECONDS = 2
 _SEGMENT_BYTES = 8 * 2**20  # events are few; a gateway's segments are larger
-_DESCRIPTION = "The management API. The path of calls, `/v1/algo/OWNER/NAME`, is the gateway's and not described here."
+_DESCRIPTION = "The management API. Calls, `/v1/algo/OWNER/NAME`, are the gateway's and not described here."
 
 logger = logging.getLogger(__name__)
 

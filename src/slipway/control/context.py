@@ -15,7 +15,7 @@ from slipway.control.stopping import Stopping
 from slipway.errors import CapacityError, PermissionDenied
 from slipway.journal.records import new_event
 from slipway.journal.writer import JournalWriter
-from slipway.registry import builds
+from slipway.registry import builds as builds_table
 from slipway.registry.files import Files
 from slipway.registry.store import Store
 from slipway.release.build import Builds
@@ -44,15 +44,13 @@ class Context:
         self.stopping = Stopping()
         self.wake_jobs = wake_jobs
 
-    async def allow(self, principal: Principal | None, action: Action, resource: Resource, name: str = "") -> Principal:
-        """The principal, if it may; a refusal is recorded. Raises AuthenticationError, PermissionDenied, DiskFull."""
+    async def allow(self, principal: Principal, action: Action, resource: Resource, name: str = "") -> Principal:
+        """The principal, if it may; a refusal is recorded. Raises PermissionDenied, DiskFull."""
         try:
             authorize(principal, action, resource)
         except PermissionDenied as error:
-            assert principal is not None
             await self.event(principal, action.value, name or resource.owner or resource.kind, "refused", str(error))
             raise
-        assert principal is not None
         return principal
 
     async def event(
@@ -74,7 +72,7 @@ class Context:
         async for _ in self.stopping.until(self.builds.follow(build.id)):
             pass
         async with self.store.read() as connection:
-            found = await builds.get(connection, build.id)
+            found = await builds_table.get(connection, build.id)
         if found.status == "in-progress":
             raise CapacityError("the platform is being restarted and goes on with the build then: ask again")
         return found

@@ -50,7 +50,7 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     async def unexpected(request: Request, error: Exception) -> JSONResponse:
         identity = new_id()
-        logger.error("%s %s failed (%s): %s", request.method, request.url.path, identity, error)
+        logger.error("%s %s failed (%s): %r", request.method, request.url.path, identity, error)
         return _render(500, SlipwayError.code, f"the platform failed; control's log names {identity}", {}, identity)
 
 

@@ -63,7 +63,7 @@ class JobRunner:
     async def _claim(self) -> Job | None:
         async with self._store.begin() as connection:
             # After a stall of this process its own leases may have run out: it must not claim what it still runs.
-            for job in self._running.values():
+            for job in list(self._running.values()):
                 await jobs.extend(connection, job, _LEASE_SECONDS)
             return await jobs.claim(connection, list(self._handlers), _LEASE_SECONDS)
 
@@ -85,7 +85,7 @@ class JobRunner:
     async def _extend_all(self) -> None:
         if self._running:
             async with self._store.begin() as connection:
-                for job in self._running.values():
+                for job in list(self._running.values()):
                     await jobs.extend(connection, job, _LEASE_SECONDS)
 
     async def _handle(self, job: Job) -> None:

@@ -84,7 +84,7 @@ class Control:
     def _is_ready(self, client: httpx.Client) -> bool:
         assert self.process.poll() is None, self.log.read_text()
         # httpx leaves the socket of a refused connection to the garbage collector, which warns of it.
-        return _listens(self.settings.control_socket) and client.get("/health/ready").status_code == 200
+        return listens(self.settings.control_socket) and client.get("/health/ready").status_code == 200
 
 
 @contextmanager
@@ -108,17 +108,18 @@ def running_host(settings: Settings) -> Iterator[HostProcess]:
         host.end()
 
 
+def listens(path: Path) -> bool:
+    """Whether somebody listens on a Unix socket."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(str(path)) == 0
+
+
 def message(reply: httpx.Response, status: int) -> str:
     """The message of a refusal with that status, in the management API's form."""
     assert reply.status_code == status, reply.text
     error: dict[str, Any] = reply.json()["error"]
     assert set(error) >= {"id", "code", "message"}
     return str(error["message"])
-
-
-def _listens(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX) as probe:
-        return probe.connect_ex(str(path)) == 0
 
 
 def _client(path: Path, headers: dict[str, str]) -> httpx.Client:
