@@ -98,7 +98,8 @@ class Channel:
     def _lost(self) -> None:
         if not self.closed:
             self.close()
-            self._on_close()
+            # Not at once: a failed `send` would otherwise run the owner's clean-up in the middle of its own work.
+            self._loop.call_soon(self._on_close)
 
 
 def _close_all(descriptors: Iterable[int]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 
@@ -16,7 +17,7 @@ def known_modules(environments: Path, digest: str) -> list[str]:
     return [name for name in found if isinstance(name, str)]
 
 
-def remember_modules(environments: Path, digest: str, modules: list[str]) -> list[str]:
+def remember_modules(environments: Path, digest: str, modules: Sequence[str]) -> list[str]:
     """Add to what is remembered; returns all of it."""
     known = known_modules(environments, digest)
     merged = list(dict.fromkeys([*known, *modules]))

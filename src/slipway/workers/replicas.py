@@ -1,15 +1,12 @@
-"""One replica on the host's side: its process, the platform's end of its socket, the handshakes."""
+"""One replica on the host's side: its process, its state, and the three things the host says to a worker."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
-import subprocess
 import time
 from typing import Literal
 
-from slipway.ids import new_id
+from slipway.ids import new_id, new_id_bytes
 from slipway.types import AlgorithmFailure, Version
 from slipway.wire.frames import (
     ACCEPTED,
@@ -20,62 +17,65 @@ from slipway.wire.frames import (
     NO_CALL,
     READY,
     REPLY,
-    Decoder,
     Frame,
     ProtocolError,
     decode_fields,
     encode,
     encode_fields,
 )
+from slipway.workers.conversation import Conversation
+from slipway.workers.processes import WorkerProcess
 
 _PROOF_SECONDS = 0.25
 _SAMPLE_SECONDS = 60.0
-_OUTPUT_LIMIT = 32 * 1024
+_OUTPUT_LIMIT = 32 * 1024  # characters
+_MODULES_LIMIT = 5000
 _KINDS = "1,2,3,4,5,6,7,13,14,15"
+_BROKEN = (OSError, ProtocolError, ValueError, KeyError)  # what a worker that breaks the protocol causes here
 
 
 class LoadFailed(Exception):
-    """The version cannot be loaded; `failure` says why."""
+    """The version cannot be loaded; `failure` says why, `output` what it printed."""
 
-    def __init__(self, failure: AlgorithmFailure) -> None:
+    def __init__(self, failure: AlgorithmFailure, output: str = "") -> None:
         super().__init__(failure.message)
-        self.failure = failure
+        self.failure, self.output = failure, output
+
+
+class WorkerEnded(Exception):
+    """The worker's socket closed, or carried what is no answer."""
 
 
 class HostedReplica:
     """A worker that this host has started."""
 
-    def __init__(self, version: Version, connection: socket.socket) -> None:
-        self.id = new_id()
-        self.version = version
-        self.connection = connection  # non-blocking; leased as a duplicate
-        self.pid = 0
-        self.process: subprocess.Popen[bytes] | None = None  # of one that no zygote forked
+    def __init__(self, name: str, version: Version, process: WorkerProcess, talk: Conversation) -> None:
+        self.id, self.version, self.process, self.talk = name, version, process, talk
         self.state: Literal["starting", "idle", "leased"] = "starting"
-        self.holder = ""  # the gateway
-        self.started = time.monotonic()
-        self.ready_seconds = 0.0
+        self.cold_start_seconds = 0.0  # from its start to ready
+        self.ready_at = 0.0  # monotonic
         self.credit = self.concurrency = 1
-        self.modules: list[str] = []
-        self.output = ""
+        self.modules: tuple[str, ...] = ()
+        self.output = ""  # what loading, or the sample, printed
         self.doom: AlgorithmFailure | None = None  # why the host killed it
-        self._decoder = Decoder()
-        self._frames: list[Frame] = []
 
-    async def load(self) -> None:
-        """Say hello, which is also the go, and wait until the version is loaded. Raises LoadFailed."""
+    async def load(self, started: float) -> None:
+        """Say hello, which is also the go, and wait until the version is loaded. Raises LoadFailed or WorkerEnded.
+
+        `started` is the monotonic time at which somebody began to want it.
+        """
         limit = self.version.scaling.load_seconds
         try:
             async with asyncio.timeout(limit):
                 await self._hello(new_id())
-                ready = await self._expect_ready()
+                self._take(await self._ready())
         except TimeoutError:
-            raise LoadFailed(_failure(f"loading took longer than {limit:g} s")) from None
-        except (OSError, ProtocolError) as error:
-            raise LoadFailed(_failure(f"the worker ended while it loaded: {error}")) from error
-        self.credit, self.concurrency = int(ready["credit"]), int(ready["concurrency"])
-        self.modules = [name for name in ready.get("modules", "").split(",") if name]
-        self.ready_seconds = time.monotonic() - self.started
+            failure = AlgorithmFailure(error_type="LoadingError", message=f"loading took longer than {limit:g} s")
+            raise LoadFailed(failure, self.output) from None
+        except _BROKEN as error:
+            raise WorkerEnded(str(error)) from error
+        self.ready_at = time.monotonic()
+        self.cold_start_seconds = self.ready_at - started
         self.state = "idle"
 
     async def proves_idle(self) -> bool:
@@ -84,37 +84,26 @@ class HostedReplica:
         try:
             async with asyncio.timeout(_PROOF_SECONDS):
                 await self._hello(lease)
-                frame = await self._next()
-                return frame.kind == READY and decode_fields(frame.header).get("lease") == lease
-        except (TimeoutError, OSError, ProtocolError):
+                frame = await self.talk.receive()
+                answers = frame.kind == READY and decode_fields(frame.header).get("lease") == lease
+                return answers and self.talk.exhausted
+        except (TimeoutError, *_BROKEN):
             return False
 
     async def try_sample(self, sample: bytes) -> AlgorithmFailure | None:
-        """Call it once with JSON; the failure, if it fails."""
+        """Call it once with JSON; the failure, if it fails. Raises WorkerEnded."""
         fields = {"content_type": "json", "timeout_ms": str(int(_SAMPLE_SECONDS * 1000)), "caller": "build"}
         try:
             async with asyncio.timeout(_SAMPLE_SECONDS):
-                loop = asyncio.get_running_loop()
-                await loop.sock_sendall(
-                    self.connection, encode(CALL, b"build-sample-001", encode_fields(fields), sample)
-                )
+                await self.talk.send(encode(CALL, new_id_bytes(), encode_fields(fields), sample))
                 return await self._outcome()
         except TimeoutError:
-            return AlgorithmFailure(error_type="TimeoutError", message="the sample input took longer than 60 s")
-        except (OSError, ProtocolError) as error:
-            return AlgorithmFailure(error_type="SystemExit", message=f"the worker ended during the sample: {error}")
+            limit = f"the sample input took longer than {_SAMPLE_SECONDS:g} s"
+            return AlgorithmFailure(error_type="TimeoutError", message=limit)
+        except _BROKEN as error:
+            raise WorkerEnded(str(error)) from error
 
-    async def _outcome(self) -> AlgorithmFailure | None:
-        while True:
-            frame = await self._next()
-            if frame.kind == LOG:
-                self._keep(frame)
-            elif frame.kind == ERROR:
-                return _failed(frame)
-            elif frame.kind == REPLY:
-                return None
-            elif frame.kind != ACCEPTED:
-                raise ProtocolError(f"unexpected frame of kind {frame.kind}")
+    # --- frames -----------------------------------------------------------------------------------------------------
 
     async def _hello(self, lease: str) -> None:
         version = self.version
@@ -128,48 +117,42 @@ class HostedReplica:
             "version": version.commit,
             "memory": str(version.resources.memory_bytes),
         }
-        hello = encode(HELLO, NO_CALL, encode_fields(fields))
-        await asyncio.get_running_loop().sock_sendall(self.connection, hello)
+        await self.talk.send(encode(HELLO, NO_CALL, encode_fields(fields)))
 
-    async def _expect_ready(self) -> dict[str, str]:
+    async def _ready(self) -> dict[str, str]:
         while True:
-            frame = await self._next()
+            frame = await self.talk.receive()
             if frame.kind == LOG:
                 self._keep(frame)
             elif frame.kind == ERROR:
-                raise LoadFailed(_failed(frame))
+                raise LoadFailed(_failure(frame), self.output)
             elif frame.kind == READY:
                 return decode_fields(frame.header)
             else:
-                raise ProtocolError(f"unexpected frame of kind {frame.kind}")
+                raise ProtocolError(f"a frame of kind {frame.kind} came before ready")
 
-    async def _next(self) -> Frame:
-        while not self._frames:
-            data = await asyncio.get_running_loop().sock_recv(self.connection, 256 * 1024)
-            if not data:
-                raise OSError("its socket closed")
-            self._frames = self._decoder.feed(data)
-        return self._frames.pop(0)
+    def _take(self, ready: dict[str, str]) -> None:
+        self.credit, self.concurrency = max(1, int(ready["credit"])), max(1, int(ready["concurrency"]))
+        self.modules = tuple(name for name in ready.get("modules", "").split(",") if name)[:_MODULES_LIMIT]
+
+    async def _outcome(self) -> AlgorithmFailure | None:
+        while True:
+            frame = await self.talk.receive()
+            if frame.kind == LOG:
+                self._keep(frame)
+            elif frame.kind == ERROR:
+                return _failure(frame)
+            elif frame.kind == REPLY:
+                return None
+            elif frame.kind != ACCEPTED:
+                raise ProtocolError(f"a frame of kind {frame.kind} is no answer to a call")
 
     def _keep(self, frame: Frame) -> None:
         if len(self.output) < _OUTPUT_LIMIT:
             self.output = (self.output + frame.body.decode("utf-8", "replace"))[:_OUTPUT_LIMIT]
 
-    def resident_bytes(self) -> int:
-        """Memory of its own: resident, without what it maps from files."""
-        try:
-            with open(f"/proc/{self.pid}/statm") as statm:
-                _, resident, shared, *_ = statm.read().split()
-        except OSError:
-            return 0
-        return (int(resident) - int(shared)) * os.sysconf("SC_PAGE_SIZE")
 
-
-def _failure(message: str) -> AlgorithmFailure:
-    return AlgorithmFailure(error_type="LoadingError", message=message)
-
-
-def _failed(frame: Frame) -> AlgorithmFailure:
+def _failure(frame: Frame) -> AlgorithmFailure:
     fields = decode_fields(frame.header)
-    trace = frame.body.decode("utf-8", "replace")[:_OUTPUT_LIMIT]
+    trace = frame.body.decode("utf-8", "replace")[-_OUTPUT_LIMIT:]
     return AlgorithmFailure(error_type=fields["type"], message=fields["message"][:8192], stack_trace=trace)

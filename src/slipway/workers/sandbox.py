@@ -7,14 +7,15 @@ without the platform's settings.
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
 import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 _PR_SET_PDEATHSIG = 1
+_ABOVE = 64  # copies of descriptors on their way to a child lie here, where no child number is
 _prctl = ctypes.CDLL(None, use_errno=True).prctl
 
 # What user code may see of the platform's own environment.
@@ -30,20 +31,27 @@ def launch(
     descriptors: Mapping[int, int],
     niceness: int = 0,
 ) -> subprocess.Popen[bytes]:
-    """Start `command`; `descriptors` maps numbers in the child to open descriptors here. Raises OSError.
+    """Start `command`; `descriptors` maps numbers in the child, below 64, to open descriptors here. Raises OSError.
 
-    A child number must not be one of the descriptors here, unless it maps to itself.
+    The child leads a session and process group of its own, has nothing else open, and dies with this process.
     """
-    parent = os.getpid()
-    return subprocess.Popen(
-        command,
-        cwd=directory,
-        env=dict(environment),
-        stdin=subprocess.DEVNULL,
-        pass_fds=tuple(descriptors.keys()),
-        preexec_fn=_preparation(parent, descriptors, niceness),
-        start_new_session=True,
-    )
+    for number in descriptors:
+        _occupy(number)
+    copies = {number: fcntl.fcntl(here, fcntl.F_DUPFD_CLOEXEC, _ABOVE) for number, here in descriptors.items()}
+    try:
+        return subprocess.Popen(
+            command,
+            cwd=directory,
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            pass_fds=tuple(descriptors),
+            # Nothing in it takes a lock, so that it is safe beside the threads that this process has.
+            preexec_fn=_preparation(os.getpid(), copies, niceness),
+            start_new_session=True,
+        )
+    finally:
+        for copy in copies.values():
+            os.close(copy)
 
 
 def worker_environment(runtime: Path, **more: str) -> dict[str, str]:
@@ -59,25 +67,44 @@ def worker_environment(runtime: Path, **more: str) -> dict[str, str]:
     return {**passed, **_ONE_THREAD, **own, **more}
 
 
+def kill_tree(pid: int) -> None:
+    """Kill a living process and everything in its group."""
+    kill_group(pid)
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        pass
+
+
 def kill_group(pid: int) -> None:
-    """Kill a process and everything in its group."""
-    for kill in (os.killpg, os.kill):
-        try:
-            kill(pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            continue
+    """Kill what is left in the group that a process, perhaps dead by now, has led.
+
+    Its number cannot have gone to another group while one of its members lives; as a process's it may have.
+    """
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        pass
 
 
-def _preparation(parent: int, descriptors: Mapping[int, int], niceness: int) -> Callable[[], Any]:
+def _occupy(number: int) -> None:
+    """See to it that a number is in use here: starting a process fails, or overwrites its own pipe, where it is not."""
+    try:
+        os.fstat(number)
+    except OSError:
+        null = os.open(os.devnull, os.O_RDWR)
+        if null != number:
+            os.dup2(null, number, inheritable=False)
+            os.close(null)
+
+
+def _preparation(parent: int, descriptors: Mapping[int, int], niceness: int) -> Callable[[], None]:
     def prepare() -> None:
         _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
             os._exit(1)
         for number, descriptor in descriptors.items():
-            if number == descriptor:
-                os.set_inheritable(descriptor, True)
-            else:
-                os.dup2(descriptor, number)
+            os.dup2(descriptor, number)
         if niceness:
             os.nice(niceness)
 

@@ -1,16 +1,14 @@
-"""What every language's worker must do, shown on the Python runner over its own socket."""
+"""What the workers of all languages must do, as docs/reference/worker-protocol.md says."""
 
 from __future__ import annotations
 
-import json
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from slipway.ids import new_id_bytes
 from slipway.wire.frames import (
     ACCEPTED,
     CALL,
@@ -22,133 +20,118 @@ from slipway.wire.frames import (
     READY,
     REPLY,
     STOP,
-    Decoder,
     Frame,
     decode_fields,
     encode,
     encode_fields,
 )
-from slipway.workers.runtimes.install import install_runtimes
-from slipway.workers.sandbox import launch, worker_environment
-
-SOURCE = """
-import sys
-import numpy
-import slipway
-
-class Unit:
-    def tolist(self):
-        return [1, 2]
-
-def apply(input):
-    kind = input.get("do") if isinstance(input, dict) else None
-    if kind == "raise":
-        raise KeyError("no such fruit")
-    if kind == "input":
-        raise slipway.InputError("too small")
-    if kind == "exit":
-        sys.exit(3)
-    if kind == "print":
-        print("hello"); print("oops", file=sys.stderr)
-        return 1
-    if kind == "memory":
-        return len(bytearray(512 * 1024 * 1024))
-    if kind == "nan":
-        return float("nan")
-    if kind == "numpy":
-        return {"array": numpy.arange(3), "scalar": numpy.float64(0.5), "flag": numpy.bool_(True), "unit": Unit()}
-    if kind == "object":
-        return object()
-    if kind == "bytes":
-        return b"\\x00\\xff"
-    return input
-"""
+from tests.contract.workers.lines import Line, worker
+from tests.contract.workers.runtimes import RUNTIMES, Runtime
 
 
-class Line:
-    """The platform's end of a worker's socket."""
-
-    def __init__(self, connection: socket.socket, process: subprocess.Popen[bytes], directory: Path) -> None:
-        self.connection, self.process, self.directory = connection, process, directory
-        self._decoder, self._frames = Decoder(), list[Frame]()
-        connection.settimeout(20)
-
-    def send(self, kind: int, call: bytes = NO_CALL, body: bytes = b"", **fields: str) -> None:
-        """One frame."""
-        self.connection.sendall(encode(kind, call, encode_fields(fields), body))
-
-    def next(self) -> Frame:
-        """The next frame; raises EOFError at the end."""
-        while not self._frames:
-            data = self.connection.recv(65536)
-            if not data:
-                raise EOFError
-            self._frames = self._decoder.feed(data)
-        return self._frames.pop(0)
-
-    def hello(self, lease: str = "lease-1", entry: str = "src/echo.py", memory: int = 2**30) -> Frame:
-        """Handshake; the first frame that is no log."""
-        where = {"directory": str(self.directory), "entry": entry, "algorithm": "ann/echo", "version": "v"}
-        fields = {"protocol": "1", "lease": lease, "kinds": "1", "memory": str(memory), **where}
-        self.connection.sendall(encode(HELLO, NO_CALL, encode_fields(fields)))
-        while (frame := self.next()).kind == LOG:
-            pass
-        return frame
-
-    def call(self, value: object, content_type: str = "json") -> list[Frame]:
-        """All frames of one call, the last one its reply or error."""
-        body = json.dumps(value).encode() if content_type == "json" else value
-        assert isinstance(body, bytes)
-        self.send(CALL, b"c" * 16, body, content_type=content_type, timeout_ms="1000", caller="ann")
-        frames = [self.next()]
-        while frames[-1].kind not in (REPLY, ERROR):
-            frames.append(self.next())
-        return frames
-
-
-@pytest.fixture
-def line(tmp_path: Path) -> Iterator[Line]:
-    directory = tmp_path / "version"
-    (directory / "src").mkdir(parents=True)
-    (directory / "src" / "echo.py").write_text(SOURCE)
-    near, far = socket.socketpair()
-    runtime = install_runtimes(tmp_path / "runtimes")
-    process = launch(
-        [sys.executable, "-m", "slipway.workers.runtimes.python.worker"],
-        directory=runtime,
-        environment=worker_environment(runtime),
-        descriptors={3: far.fileno()},
-    )
-    far.close()
-    yield Line(near, process, directory)
-    near.close()
-    process.kill()
-    process.wait()
+@pytest.fixture(params=RUNTIMES, ids=lambda runtime: runtime.name)
+def line(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Line]:
+    """A worker before its hello."""
+    runtime: Runtime = request.param
+    with worker(runtime, tmp_path) as line:
+        yield line
 
 
 @pytest.fixture
 def ready(line: Line) -> Line:
+    """A worker that has loaded."""
     assert line.hello().kind == READY
     return line
 
 
+def printed(frames: list[Frame], stream: str) -> bytes:
+    """What a call printed."""
+    return b"".join(f.body for f in frames if f.kind == LOG and decode_fields(f.header)["stream"] == stream)
+
+
+# --- loading --------------------------------------------------------------------------------------------------------
+
+
+def test_ready_says_what_the_worker_can(line: Line) -> None:
+    fields = decode_fields(line.hello().header)
+
+    assert fields["lease"] == "lease-1"
+    assert fields["language"] == line.runtime.name
+    assert int(fields["credit"]) >= int(fields["concurrency"]) >= 1
+    assert {"1", "2", "4", "5", "6", "7", "13", "14", "15"} <= set(fields["kinds"].split(","))
+    assert int(fields["load_us"]) > 0
+    assert "modules" in fields
+
+
+def test_what_loading_prints_comes_before_ready_without_a_call(line: Line) -> None:
+    line.hello()
+
+    assert "".join(line.said) == "loading\n"
+
+
+def test_a_load_that_fails_is_a_loading_error_without_a_call_and_ends_the_worker(line: Line) -> None:
+    line.runtime.write(line.directory, line.runtime.broken)
+    error = line.hello()
+    fields = decode_fields(error.header)
+
+    assert (error.kind, error.call, fields["type"]) == (ERROR, NO_CALL, "LoadingError")
+    assert "no model" in fields["message"]
+    assert line.runtime.entry.encode() in error.body
+    assert "".join(line.said) == "loading\n"
+    assert line.ended() == 1
+
+
+def test_a_second_hello_is_answered_at_once_with_its_lease(ready: Line) -> None:
+    fields = decode_fields(ready.hello(lease="lease-2").header)
+
+    assert fields["lease"] == "lease-2"
+    assert "modules" not in fields
+    assert ready.result(1) == 1
+
+
+# --- calls ----------------------------------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize(
-    ("value", "content_type", "body"),
+    ("value", "content_type"),
     [
-        ({"a": [1, 2.5, None, True, "ü 漢"]}, "json", '{"a":[1,2.5,null,true,"ü 漢"]}'.encode()),
-        ("grüße".encode(), "text", "grüße".encode()),
-        (bytes(range(256)), "binary", bytes(range(256))),
+        ({"a": [1, 2.5, None, True, "ü 漢 😀"]}, "json"),
+        ("grüße".encode(), "text"),
+        (b"", "text"),
+        (bytes(range(256)), "binary"),
     ],
 )
-def test_echoes_every_kind_of_content(ready: Line, value: object, content_type: str, body: bytes) -> None:
+def test_echoes_every_kind_of_content(ready: Line, value: object, content_type: str) -> None:
     accepted, reply = ready.call(value, content_type)
 
-    assert accepted.kind == ACCEPTED
+    assert (accepted.kind, reply.kind) == (ACCEPTED, REPLY)
+    assert decode_fields(reply.header)["content_type"] == content_type
+    if content_type == "json":
+        assert ready.result(value) == value
+    else:
+        assert reply.body == value
+
+
+@pytest.mark.parametrize(
+    ("do", "content_type", "body"),
+    [("text", "text", "ü".encode()), ("bytes", "binary", b"\x00\xff"), ("nothing", "json", b"null")],
+)
+def test_what_is_returned_decides_the_content_type(ready: Line, do: str, content_type: str, body: bytes) -> None:
+    reply = ready.call({"do": do})[-1]
+
     assert (decode_fields(reply.header)["content_type"], reply.body) == (content_type, body)
 
 
-def test_carries_a_megabyte_both_ways(ready: Line) -> None:
-    body = bytes(range(256)) * 4096
+def test_a_reply_says_how_long_it_took(ready: Line) -> None:
+    fields = decode_fields(ready.call(1)[-1].header)
+
+    assert 0 <= int(fields["cpu_us"]) < 10_000_000
+    assert 0 <= int(fields["us"]) < 10_000_000
+
+
+@pytest.mark.parametrize("size", [262_143, 262_144, 262_145, 3_000_000])
+def test_long_bodies_travel_in_chunks_both_ways(ready: Line, size: int) -> None:
+    body = (bytes(range(256)) * (size // 256 + 1))[:size]
 
     assert ready.call(body, "binary")[-1].body == body
 
@@ -159,107 +142,164 @@ def test_answers_a_thousand_calls_sent_ahead_as_far_as_the_credit_goes(line: Lin
     sent = 0
     while len(replies) < 1000:
         while sent < min(1000, len(replies) + credit):
-            line.send(CALL, sent.to_bytes(16, "big"), str(sent).encode(), content_type="json", caller="ann")
+            body = str(sent).encode()
+            line.send(CALL, (sent + 1).to_bytes(16, "big"), body, content_type="json", timeout_ms="1000", caller="ann")
             sent += 1
         frame = line.next()
         if frame.kind == REPLY:
             replies.append((int.from_bytes(frame.call, "big"), int(frame.body)))
 
-    assert replies == [(number, number) for number in range(1000)]
+    assert replies == [(number + 1, number) for number in range(1000)]
+
+
+def test_a_call_is_accepted_only_when_the_one_before_is_answered(ready: Line) -> None:
+    calls = [ready.begin(number) for number in range(3)]
+    frames = [ready.next() for _ in range(6)]
+
+    assert [(frame.kind, frame.call) for frame in frames] == [
+        (kind, call) for call in calls for kind in (ACCEPTED, REPLY)
+    ]
+
+
+def test_frames_may_come_in_pieces(ready: Line) -> None:
+    call = new_id_bytes()
+    fields = {"content_type": "json", "timeout_ms": "1000", "caller": "ann"}
+    for byte in encode(CALL, call, encode_fields(fields), b"[1]"):
+        ready.connection.send(bytes((byte,)))
+
+    assert (ready.next().kind, ready.next().body) == (ACCEPTED, b"[1]")
+
+
+def test_fields_that_nobody_knows_are_ignored(ready: Line) -> None:
+    ready.send(CALL, new_id_bytes(), b"1", later="x", content_type="json", timeout_ms="1000", caller="ann")
+
+    assert (ready.next().kind, ready.next().body) == (ACCEPTED, b"1")
+
+
+def test_a_body_that_is_no_json_is_a_parsing_error(ready: Line) -> None:
+    ready.send(CALL, new_id_bytes(), b'{"a":', content_type="json", timeout_ms="1000", caller="ann")
+    ready.next()
+    error = ready.next()
+
+    assert (error.kind, decode_fields(error.header)["type"]) == (ERROR, "ParsingError")
+    assert ready.result(1) == 1
+
+
+# --- output ---------------------------------------------------------------------------------------------------------
+
+
+def test_what_a_call_prints_comes_with_its_id_before_its_reply(ready: Line) -> None:
+    frames = ready.call({"do": "print"})
+
+    assert (printed(frames, "stdout"), printed(frames, "stderr")) == (b"hello\n", b"oops\n")
+    assert frames[-1].kind == REPLY
+
+
+def test_output_beyond_256_kib_is_dropped_with_a_note(ready: Line) -> None:
+    output = printed(ready.call({"do": "print-much"}), "stdout")
+
+    assert 256 * 1024 <= len(output) < 256 * 1024 + 100
+    assert b"truncated" in output
+    assert printed(ready.call({"do": "print"}), "stdout") == b"hello\n"
+
+
+def test_what_was_printed_long_before_a_crash_is_known(ready: Line) -> None:
+    ready.begin({"do": "die"})
+
+    assert b"last words" in printed(ready.rest(), "stdout")
+
+
+# --- errors ---------------------------------------------------------------------------------------------------------
 
 
 def test_an_error_has_type_message_and_a_trace_without_the_platforms_frames(ready: Line) -> None:
     error = ready.call({"do": "raise"})[-1]
     fields, trace = decode_fields(error.header), error.body.decode()
 
-    assert (fields["type"], fields["message"]) == ("AlgorithmError", "KeyError: 'no such fruit'")
-    assert 'raise KeyError("no such fruit")' in trace
+    assert fields["type"] == "AlgorithmError"
+    assert "no such fruit" in fields["message"]
+    assert ready.runtime.trace in trace
     assert "runtimes" not in trace
+    assert ready.result(1) == 1
 
 
 def test_the_sdks_errors_keep_their_type(ready: Line) -> None:
-    fields = decode_fields(ready.call({"do": "input"})[-1].header)
-
-    assert (fields["type"], fields["message"]) == ("InputError", "too small")
+    assert ready.failure({"do": "input"}) == ("InputError", "too small")
 
 
-def test_what_a_call_prints_comes_before_its_reply(ready: Line) -> None:
-    frames = ready.call({"do": "print"})
+def test_a_number_that_json_cannot_carry_is_a_clear_error(ready: Line) -> None:
+    kind, message = ready.failure({"do": "nan"})
 
-    logs = [(decode_fields(f.header)["stream"], f.body) for f in frames if f.kind == LOG]
-    assert logs == [("stdout", b"hello\n"), ("stderr", b"oops\n")]
-    assert frames[-1].body == b"1"
-
-
-def test_numpy_values_and_anything_with_tolist_become_json(ready: Line) -> None:
-    reply = json.loads(ready.call({"do": "numpy"})[-1].body)
-
-    assert reply == {"array": [0, 1, 2], "scalar": 0.5, "flag": True, "unit": [1, 2]}
-
-
-def test_bytes_are_a_binary_result(ready: Line) -> None:
-    reply = ready.call({"do": "bytes"})[-1]
-
-    assert (decode_fields(reply.header)["content_type"], reply.body) == ("binary", b"\x00\xff")
-
-
-@pytest.mark.parametrize(("do", "words"), [("nan", "not JSON compliant"), ("object", "has no JSON form")])
-def test_a_result_without_json_form_is_a_clear_error(ready: Line, do: str, words: str) -> None:
-    error = ready.call({"do": do})[-1]
-
-    assert error.kind == ERROR
-    assert words in decode_fields(error.header)["message"]
+    assert kind == "AlgorithmError"
+    assert "NaN" in message
 
 
 def test_exit_is_answered_and_ends_the_worker(ready: Line) -> None:
-    fields = decode_fields(ready.call({"do": "exit"})[-1].header)
-
-    assert fields["type"] == "SystemExit"
-    with pytest.raises(EOFError):
-        ready.next()
+    assert ready.failure({"do": "exit"})[0] == "SystemExit"
+    assert ready.ended() == 1
 
 
 def test_the_memory_limit_is_an_out_of_memory_error_and_ends_the_worker(line: Line) -> None:
-    line.hello(memory=128 * 1024 * 1024)
+    line.hello(memory=256 * 1024 * 1024)
 
-    assert decode_fields(line.call({"do": "memory"})[-1].header)["type"] == "OutOfMemoryError"
-    with pytest.raises(EOFError):
-        line.next()
-
-
-def test_a_second_hello_is_answered_at_once_with_its_lease(ready: Line) -> None:
-    fields = decode_fields(ready.hello(lease="lease-2").header)
-
-    assert fields["lease"] == "lease-2"
-    assert "modules" not in fields
+    assert line.failure({"do": "memory"})[0] == "OutOfMemoryError"
+    assert line.ended() == 137
 
 
-def test_ready_names_the_modules_that_loading_imported(line: Line) -> None:
-    assert "numpy" in decode_fields(line.hello().header)["modules"].split(",")
+# --- cancel, stop and the end ---------------------------------------------------------------------------------------
 
 
-def test_a_failing_load_is_a_loading_error_with_its_trace(line: Line) -> None:
-    (line.directory / "src" / "echo.py").write_text("import no_such_module\ndef apply(i): return i\n")
-    error = line.hello()
-    fields = decode_fields(error.header)
+def test_a_call_that_is_cancelled_before_it_began_is_answered_without_being_run(ready: Line) -> None:
+    first, second, third = (new_id_bytes() for _ in range(3))
+    fields = encode_fields({"content_type": "json", "timeout_ms": "1000", "caller": "ann"})
+    calls = [encode(CALL, call, fields, b"1") for call in (first, second, third)]
+    ready.connection.sendall(b"".join(calls) + encode(CANCEL, second))
 
-    assert (error.kind, error.call, fields["type"]) == (ERROR, NO_CALL, "LoadingError")
-    assert fields["message"] == "ModuleNotFoundError: No module named 'no_such_module'"
-    assert b"import no_such_module" in error.body
+    frames = [ready.next() for _ in range(5)]
+    assert [(frame.kind, frame.call) for frame in frames] == [
+        (ACCEPTED, first),
+        (REPLY, first),
+        (ERROR, second),
+        (ACCEPTED, third),
+        (REPLY, third),
+    ]
 
 
 def test_cancel_of_a_call_that_is_over_is_ignored(ready: Line) -> None:
-    ready.call(1)
-    ready.send(CANCEL, b"c" * 16)
+    ready.send(CANCEL, ready.call(1)[-1].call)
 
-    assert ready.call(2)[-1].body == b"2"
+    assert ready.result(2) == 2
 
 
-@pytest.mark.parametrize("data", [b"GET / HTTP/1.1\r\n\r\n" * 3, encode(STOP), b""])
-def test_garbage_stop_and_the_end_of_the_stream_end_the_worker(ready: Line, data: bytes) -> None:
+def test_stop_ends_the_worker_after_the_calls_before_it(ready: Line) -> None:
+    fields = encode_fields({"content_type": "json", "timeout_ms": "1000", "caller": "ann"})
+    ready.connection.sendall(encode(CALL, new_id_bytes(), fields, b"1") + encode(STOP))
+
+    assert [ready.next().kind, ready.next().kind] == [ACCEPTED, REPLY]
+    assert ready.ended() == 0
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_the_end_of_the_stream_ends_the_worker(line: Line, before: bool) -> None:
+    if not before:
+        line.hello()
+    line.connection.shutdown(socket.SHUT_WR)
+
+    assert line.ended() == 0
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"GET / HTTP/1.1\r\n\r\n" * 3,
+        b"\x02" + encode(STOP)[1:],
+        encode(CALL, new_id_bytes(), b"\x04na"),
+        encode(HELLO),
+        b"\x01\x04\x00\x00\xff\xff\xff\xff" + bytes(16),
+    ],
+    ids=["http", "other version", "fields cut off", "no lease", "huge"],
+)
+def test_what_is_no_frame_ends_the_worker(ready: Line, data: bytes) -> None:
     ready.connection.sendall(data)
-    ready.connection.shutdown(socket.SHUT_WR)
 
-    with pytest.raises(EOFError):
-        ready.next()
-    assert ready.process.wait(10) in (0, 1)
+    assert ready.ended() == 2

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib.util
 import inspect
 import os
 import sys
 import sysconfig
-import traceback
-from typing import Any, Callable, List, Optional
+import types
+from typing import Any, Callable, List
 
-_HERE = os.path.dirname(os.path.abspath(__file__))
+_LAZY = frozenset({types.CoroutineType, types.GeneratorType})
 
 
 class Algorithm:
@@ -19,21 +18,30 @@ class Algorithm:
 
     def __init__(self, directory: str, entry: str) -> None:
         self._directory, self._entry = directory, entry
-        self._loop: Optional[asyncio.AbstractEventLoop] = None
-        self.apply: Callable[[Any], Any] = self._not_loaded
+        self._loop: Any = None  # made for the first coroutine
+        self._function: Callable[..., Any] = _not_loaded
+        self._state: Any = None
+        self.apply: Callable[[Any], Any] = self._apply
 
     def load(self) -> None:
         """Import the entry and run its `load`. Raises whatever these raise, or AttributeError without `apply`."""
         module = self._import()
-        apply = getattr(module, "apply", None)
-        if not callable(apply):
+        function = getattr(module, "apply", None)
+        if not callable(function):
             raise AttributeError(f"{self._entry} defines no function apply(input)")
         load = getattr(module, "load", None)
-        state = load() if callable(load) else None
-        if state and _positional(apply) > 1:
-            self.apply = lambda value: self._finish(apply(value, state))
-        else:
-            self.apply = lambda value: self._finish(apply(value))
+        self._state = self._finish(load()) if callable(load) else None
+        self._function = function
+        if _is_something(self._state) and _takes_two(function):
+            self.apply = self._apply_with_state
+
+    def _apply(self, value: Any) -> Any:
+        result = self._function(value)
+        return self._finish(result) if type(result) in _LAZY else result
+
+    def _apply_with_state(self, value: Any) -> Any:
+        result = self._function(value, self._state)
+        return self._finish(result) if type(result) in _LAZY else result
 
     def _import(self) -> Any:
         path = os.path.join(self._directory, self._entry)
@@ -55,21 +63,12 @@ class Algorithm:
     def _finish(self, result: Any) -> Any:
         if inspect.iscoroutine(result):
             if self._loop is None:
+                # 25 ms that only authors of coroutines pay for.
+                import asyncio
+
                 self._loop = asyncio.new_event_loop()
             return self._loop.run_until_complete(result)
         return list(result) if inspect.isgenerator(result) else result
-
-    @staticmethod
-    def _not_loaded(_value: Any) -> Any:
-        raise RuntimeError("the algorithm is not loaded")
-
-
-def stack_trace(error: BaseException) -> str:
-    """The traceback as text, without the platform's own frames."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_code.co_filename.startswith((_HERE, "<frozen importlib")):
-        trace = trace.tb_next
-    return "".join(traceback.format_exception(type(error), error, trace))
 
 
 def environment_modules() -> List[str]:
@@ -83,6 +82,22 @@ def environment_modules() -> List[str]:
     return found
 
 
-def _positional(function: Callable[..., Any]) -> int:
+def _is_something(state: Any) -> bool:
+    try:
+        return bool(state)
+    except Exception:
+        # Arrays, data frames and unfitted estimators do not say, but they are not nothing.
+        return True
+
+
+def _takes_two(function: Callable[..., Any]) -> bool:
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except ValueError:
+        return False  # written in C
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return sum(parameter.kind in kinds for parameter in inspect.signature(function).parameters.values())
+    return sum(parameter.kind in kinds for parameter in parameters) > 1
+
+
+def _not_loaded(_value: Any) -> Any:
+    raise RuntimeError("the algorithm is not loaded")

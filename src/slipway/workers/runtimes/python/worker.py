@@ -6,44 +6,46 @@ import os
 import socket
 import sys
 import time
-from typing import Any, Dict, List, Tuple
+import traceback
+from typing import Dict, List, Set
 
 from slipway.sdk.frames import (
-    ACCEPTED,
     CALL,
-    ERROR,
-    HEADER,
+    CANCEL,
     HELLO,
-    LOG,
     NO_CALL,
-    PROTOCOL_VERSION,
     READY,
-    REPLY,
     STOP,
     Decoder,
     Frame,
+    ProtocolError,
     decode_fields,
     encode,
     encode_fields,
 )
-from slipway.workers.runtimes.python.algorithm import Algorithm, environment_modules, stack_trace
-from slipway.workers.runtimes.python.output import CallOutput
-from slipway.workers.runtimes.python.process import limit_memory
+from slipway.workers.runtimes.python import replies
+from slipway.workers.runtimes.python.algorithm import Algorithm, environment_modules
+from slipway.workers.runtimes.python.failures import FATAL, describe, describe_loading
+from slipway.workers.runtimes.python.output import FLUSH_AT, CallOutput
+from slipway.workers.runtimes.python.process import (
+    close_standard_input,
+    die_with_parent,
+    limit_memory,
+    name_process,
+    open_reserve,
+)
 from slipway.workers.runtimes.python.values import decode_input, encode_result
 
 _CREDIT = 16
 _KINDS = "1,2,4,5,6,7,13,14,15"
 _READ = 256 * 1024
-_MESSAGE_LIMIT = 8 * 1024
-_MODULES_LIMIT = 40_000
 _JSON_INPUT = b"\x0ccontent_type\x00\x04json"
+_NO_LIMIT = 2**40  # what an input may measure is the platform's business
 
-# A reply's header is the same but for two numbers.
-_TYPES = {
-    kind: b"\x0ccontent_type" + len(kind).to_bytes(2, "big") + kind + b"\x02us"
-    for kind in (b"json", b"text", b"binary")
-}
-_FATAL = (MemoryError, SystemExit, KeyboardInterrupt)
+# Exit statuses: as it should; after an answer that it could not go on from; the protocol was broken; no memory.
+ENDED, FAILED, BROKEN, OUT_OF_MEMORY = 0, 1, 2, 137
+
+_wall, _cpu = time.perf_counter_ns, time.process_time_ns
 
 
 class Worker:
@@ -51,23 +53,28 @@ class Worker:
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
+        self._send = connection.sendall
         self._algorithm = Algorithm("", "")
         self._loaded = False
-        self._load_us = 0
         self._call = NO_CALL
+        self._cancelled: Set[bytes] = set()
         self._out: List[bytes] = []
-        self._stdout = CallOutput(lambda text: self._log("stdout", text))
-        self._stderr = CallOutput(lambda text: self._log("stderr", text))
+        self._stdout = CallOutput(lambda text: self._printed("stdout", text), 1)
+        self._stderr = CallOutput(lambda text: self._printed("stderr", text), 2)
 
     def run(self) -> None:
-        """Serve until the other side closes or says stop."""
-        sys.stdout, sys.stderr = self._stdout, self._stderr
-        decoder = Decoder()
+        """Serve until the other side closes or says stop. Raises OSError and ProtocolError."""
+        self._take_over()
+        decoder = Decoder(_NO_LIMIT)
+        receive = self._connection.recv
         while True:
-            data = self._connection.recv(_READ)
+            data = receive(_READ)
             if not data:
                 return
-            for frame in decoder.feed(data):
+            frames = decoder.feed(data)
+            if len(frames) > 1:
+                self._cancelled = {frame.call for frame in frames if frame.kind == CANCEL}
+            for frame in frames:
                 if frame.kind == CALL:
                     self._answer(frame)
                 elif frame.kind == HELLO:
@@ -77,15 +84,31 @@ class Worker:
                     return
             self._flush()
 
+    def _take_over(self) -> None:
+        """The process's standard streams, and what is left of them in a process that user code forks."""
+        close_standard_input()
+        self._connection.set_inheritable(False)
+        sys.stdout, sys.stderr = self._stdout, self._stderr
+        os.register_at_fork(after_in_child=self._let_go)
+
+    def _let_go(self) -> None:
+        self._stdout.in_forked_child()
+        self._stderr.in_forked_child()
+        self._connection.close()
+
     def _flush(self) -> None:
         if self._out:
             data, self._out = b"".join(self._out), []
-            self._connection.sendall(data)
+            self._send(data)
 
-    def _log(self, stream: str, text: str) -> None:
-        self._out.append(encode(LOG, self._call, encode_fields({"stream": stream}), text.encode("utf-8", "replace")))
-        if self._call == NO_CALL:
+    def _printed(self, stream: str, text: str) -> None:
+        self._out.append(replies.log(self._call, stream, text))
+        if self._call == NO_CALL or len(text) > FLUSH_AT:
             self._flush()
+
+    def _stop_printing(self) -> None:
+        self._stdout.next_call()
+        self._stderr.next_call()
 
     # --- loading ----------------------------------------------------------------------------------------------------
 
@@ -93,105 +116,81 @@ class Worker:
         ready = {"lease": fields["lease"], "kinds": _KINDS, "language": "python"}
         ready.update({"credit": str(_CREDIT), "concurrency": "1"})
         if not self._loaded:
+            started = _wall()
             self._load(fields)
-            ready["load_us"] = str(self._load_us)
-            ready["modules"] = _shortened(environment_modules())
+            ready["load_us"] = str((_wall() - started) // 1000)
+            ready["modules"] = replies.shortened(environment_modules())
         self._out.append(encode(READY, NO_CALL, encode_fields(ready)))
 
     def _load(self, fields: Dict[str, str]) -> None:
-        started = time.perf_counter()
+        name_process(fields["algorithm"])
         limit_memory(int(fields["memory"]))
         self._algorithm = Algorithm(fields["directory"], fields["entry"])
         try:
             self._algorithm.load()
         except BaseException as error:
+            open_reserve()
             self._stop_printing()
-            self._out.append(_error(NO_CALL, "LoadingError", _message(error), stack_trace(error)))
-            self._flush()
-            os._exit(1)
+            self._out.append(replies.error(NO_CALL, *describe_loading(error)))
+            self._end_after(error)
         self._stop_printing()
+        self._stdout.flush_at = self._stderr.flush_at = FLUSH_AT
         self._loaded = True
-        self._load_us = int((time.perf_counter() - started) * 1e6)
-
-    def _stop_printing(self) -> None:
-        self._stdout.next_call()
-        self._stderr.next_call()
 
     # --- calls ------------------------------------------------------------------------------------------------------
 
     def _answer(self, frame: Frame) -> None:
         """Run one call. The previous reply leaves together with the word that this one has begun."""
         call = frame.call
-        self._out.append(HEADER.pack(PROTOCOL_VERSION, ACCEPTED, 0, 0, call))
+        if call in self._cancelled:
+            self._out.append(replies.error(call, "TimeoutError", "the call was cancelled before it began", ""))
+            return
+        kind = "json" if _JSON_INPUT in frame.header else decode_fields(frame.header)["content_type"]
+        self._out.append(replies.accepted(call))
         self._flush()
         self._call = call
-        started, used = time.perf_counter_ns(), time.thread_time_ns()
-        fatal = False
+        started, used = _wall(), _cpu()
         try:
-            if _JSON_INPUT in frame.header:
-                value = decode_input("json", frame.body)
-            else:
-                value = decode_input(decode_fields(frame.header)["content_type"], frame.body)
-            kind, body = encode_result(self._algorithm.apply(value))
-            reply = _reply(call, kind, body, started, used)
+            result = encode_result(self._algorithm.apply(decode_input(kind, frame.body)))
         except BaseException as error:
-            reply, fatal = _failure(call, error), isinstance(error, _FATAL)
+            self._fail(error, started, used)
+        else:
+            self._stop_printing()
+            self._out.append(replies.reply(call, result[0], result[1], started, used))
+        self._call = NO_CALL
+
+    def _fail(self, error: BaseException, started: int, used: int) -> None:
+        fatal = isinstance(error, FATAL)
+        if fatal:
+            open_reserve()
+        us, cpu_us = (_wall() - started) // 1000, (_cpu() - used) // 1000
+        reply = replies.error(self._call, *describe(error), us, cpu_us)
         self._stop_printing()
         self._out.append(reply)
-        self._call = NO_CALL
         if fatal:
-            self._flush()
-            os._exit(1)
+            self._end_after(error)
 
-
-def _reply(call: bytes, kind: bytes, body: bytes, started: int, used: int) -> bytes:
-    us = b"%d" % ((time.perf_counter_ns() - started) // 1000)
-    cpu = b"%d" % ((time.thread_time_ns() - used) // 1000)
-    header = b"%b\x00%c%b\x06cpu_us\x00%c%b" % (_TYPES[kind], len(us), us, len(cpu), cpu)
-    return encode(REPLY, call, header, body)
-
-
-def _failure(call: bytes, error: BaseException) -> bytes:
-    kind, message = _kind(error)
-    return _error(call, kind, message, stack_trace(error))
-
-
-def _kind(error: BaseException) -> Tuple[str, str]:
-    if isinstance(error, MemoryError):
-        return "OutOfMemoryError", "the algorithm passed its memory limit"
-    if isinstance(error, (SystemExit, KeyboardInterrupt)):
-        return "SystemExit", f"the algorithm called sys.exit({getattr(error, 'code', '')!r})"
-    declared: Any = getattr(error, "error_type", None)
-    return declared if isinstance(declared, str) else "AlgorithmError", _message(error)
-
-
-def _message(error: BaseException) -> str:
-    try:
-        text = str(error)
-    except Exception:
-        text = "the error's text cannot be read"
-    named = type(error).__name__
-    return (text if hasattr(error, "error_type") else f"{named}: {text}" if text else named)[:_MESSAGE_LIMIT]
-
-
-def _error(call: bytes, kind: str, message: str, trace: str) -> bytes:
-    header = encode_fields({"type": kind[:200], "message": message, "us": "0", "cpu_us": "0"})
-    return encode(ERROR, call, header, trace.encode("utf-8", "replace"))
-
-
-def _shortened(modules: List[str]) -> str:
-    text = ",".join(modules)
-    return text if len(text) < _MODULES_LIMIT else text[:_MODULES_LIMIT].rpartition(",")[0]
+    def _end_after(self, error: BaseException) -> None:
+        self._flush()
+        os._exit(OUT_OF_MEMORY if isinstance(error, MemoryError) else FAILED)
 
 
 def main(descriptor: int = 3) -> None:
     """Serve on an inherited socket, then end at once: what user code left running must not hold the process."""
+    status = ENDED
     try:
         Worker(socket.socket(fileno=descriptor)).run()
-    except (OSError, ValueError):
-        os._exit(1)
-    os._exit(0)
+    except OSError:
+        status = FAILED  # the other side is gone
+    except ProtocolError as error:
+        os.write(2, f"worker: {error}\n".encode())
+        status = BROKEN
+    except BaseException:
+        os.write(2, traceback.format_exc().encode("utf-8", "replace"))
+        status = BROKEN
+    os._exit(status)
 
 
 if __name__ == "__main__":
+    die_with_parent(int(os.environ.pop("SLIPWAY_HOST_PID", os.getppid())))
     main()

@@ -5,7 +5,7 @@ It speaks JSON datagrams on descriptor 3, a SEQPACKET socket whose other end is 
     {"import": [MODULE, …]}                        import what can be found in the environment
     {"fork": REPLICA}  + worker's socket, log      fork a worker
     {"born": REPLICA}                              from the child itself: the kernel tells the host its pid
-    {"refused": REPLICA, "reason": TEXT}           it cannot be forked here
+    {"refused": REPLICA, "reason": TEXT}           it cannot be forked here; with "threads", never will be
     {"ended": PID, "status": WAIT, "peak": BYTES}  a worker has ended
 """
 
@@ -21,9 +21,11 @@ import signal
 import socket
 import sys
 import sysconfig
+import traceback
 from typing import Any, Dict, List
 
-from slipway.workers.runtimes.python.process import die_with_parent
+from slipway.workers.runtimes.python import worker
+from slipway.workers.runtimes.python.process import die_with_parent, differ_from_siblings, name_process
 
 _CHANNEL = 3
 
@@ -33,10 +35,9 @@ class Zygote:
 
     def __init__(self, channel: socket.socket) -> None:
         self._channel = channel
-        self._wake, wake = os.pipe()
-        os.set_blocking(wake, False)
-        os.set_blocking(self._wake, False)
-        signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+        self._wake, self._waker = os.pipe()
+        os.set_blocking(self._waker, False)
+        signal.set_wakeup_fd(self._waker, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
 
     def run(self) -> None:
@@ -64,13 +65,23 @@ class Zygote:
         threads = len(os.listdir("/proc/self/task"))
         if threads > 1:
             # A lock that another thread holds stays locked in the child for ever.
-            self._send({"refused": replica, "reason": f"importing its packages started {threads - 1} threads"})
+            self._send(
+                {"refused": replica, "threads": threads, "reason": f"its packages started {threads - 1} threads"}
+            )
             return
+        # Collected here rather than in each child, which would copy every page that the collector touches.
         gc.freeze()
         parent = os.getpid()
-        if os.fork() == 0:
+        try:
+            child = os.fork()
+        except OSError as error:
+            self._send({"refused": replica, "reason": str(error)})
+            return
+        if child == 0:
             try:
                 self._become_worker(replica, parent, descriptors)
+            except BaseException:
+                traceback.print_exc()
             finally:
                 os._exit(1)
 
@@ -83,14 +94,12 @@ class Zygote:
         connection, log = descriptors
         # The worker's socket takes the place of the host's channel.
         os.dup2(connection, _CHANNEL)
-        os.dup2(connection, 0)
         os.dup2(log, 1)
         os.dup2(log, 2)
-        for descriptor in (*descriptors, self._wake):
+        for descriptor in (*descriptors, self._wake, self._waker):
             os.close(descriptor)
-        from slipway.workers.runtimes.python.worker import main
-
-        main(_CHANNEL)
+        differ_from_siblings()
+        worker.main(_CHANNEL)
 
     def _reap(self) -> None:
         while True:
@@ -108,7 +117,7 @@ class Zygote:
 
 def import_packages(modules: List[str]) -> None:
     """Import those modules that the environment itself has; one that fails is left to the worker that needs it."""
-    roots = (sysconfig.get_path("purelib"), sysconfig.get_path("platlib"))
+    roots = tuple({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")})
     for name in modules:
         if name in sys.modules:
             continue
@@ -117,14 +126,14 @@ def import_packages(modules: List[str]) -> None:
             if spec is not None and isinstance(spec.origin, str) and spec.origin.startswith(roots):
                 importlib.import_module(name)
         except BaseException as error:
-            print(f"zygote: {name} cannot be imported: {error!r}", file=sys.stderr)
+            print(f"zygote: {name} cannot be imported: {error!r}", file=sys.stderr, flush=True)
 
 
 def main() -> None:
     """Serve the host on descriptor 3."""
-    die_with_parent(int(os.environ["SLIPWAY_HOST_PID"]))
-    # Loaded before the first fork: what the workers need themselves.
-    importlib.import_module("slipway.workers.runtimes.python.worker")
+    die_with_parent(int(os.environ.pop("SLIPWAY_HOST_PID")))
+    name_process("slipway-zygote")
+    os.set_inheritable(_CHANNEL, False)
     Zygote(socket.socket(fileno=_CHANNEL)).run()
 
 

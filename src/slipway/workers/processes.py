@@ -1,0 +1,71 @@
+"""A worker's process as the host sees it, whoever its parent is."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+from collections.abc import Callable
+
+from slipway.workers.memory import own_bytes
+from slipway.workers.sandbox import kill_group, kill_tree
+
+
+class WorkerProcess:
+    """From its birth, when the kernel has named its pid, to its end. `on_exit()` is called once, after the end."""
+
+    def __init__(self, on_exit: Callable[[], None]) -> None:
+        self.pid = 0  # 0 until it is born
+        self.ended = asyncio.Event()
+        self.status = 0  # as from wait(2)
+        self.peak_bytes = 0  # resident, beyond what it was born with; 0 where nobody measured
+        self._baseline_bytes = 0
+        self._doomed = False
+        self._on_exit = on_exit
+
+    @property
+    def lives(self) -> bool:
+        """Whether there is a process."""
+        return self.pid != 0 and not self.ended.is_set()
+
+    def born(self, pid: int) -> None:
+        """It has a pid, and does nothing before its hello: what it holds now it has from its zygote."""
+        self.pid = pid
+        self._baseline_bytes = own_bytes(pid)
+        if self._doomed:
+            kill_tree(pid)
+
+    def memory_bytes(self) -> int:
+        """Memory of its own beyond what it was born with."""
+        return max(0, own_bytes(self.pid) - self._baseline_bytes) if self.lives else 0
+
+    def kill(self) -> None:
+        """End it at once; its exit is reported as any other."""
+        self._doomed = True
+        if self.lives:
+            kill_tree(self.pid)
+
+    def exited(self, status: int, peak_bytes: int) -> None:
+        """It has ended and was waited for."""
+        if self.ended.is_set():
+            return
+        self.status, self.peak_bytes = status, max(0, peak_bytes - self._baseline_bytes)
+        self.ended.set()
+        # What it left behind in its group ends with it.
+        kill_group(self.pid)
+        self._on_exit()
+
+
+def follow(process: subprocess.Popen[bytes], worker: WorkerProcess) -> None:
+    """Tell `worker` of the birth, now, and the end of a process that this one has started."""
+    loop, descriptor = asyncio.get_running_loop(), os.pidfd_open(process.pid)
+    worker.born(process.pid)
+
+    def ended() -> None:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        worker.exited(status, usage.ru_maxrss * 1024)
+
+    loop.add_reader(descriptor, ended)

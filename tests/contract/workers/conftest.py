@@ -1,0 +1,43 @@
+"""A host for each test; nothing of it may be left behind."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conditions import eventually
+from tests.contract.workers.hosts import Control, Gateway, Host, gone
+
+
+@pytest.fixture
+def host() -> Iterator[Host]:
+    """A running host; ends with the test, and everything below it too."""
+    root = Path(tempfile.mkdtemp(prefix="host"))
+    host = Host(root)
+    yield host
+    left = host.processes()
+    status = host.end()
+    eventually(lambda: gone(left))
+    shutil.rmtree(root)
+    assert status in (0, -signal.SIGKILL)
+
+
+@pytest.fixture
+def gateway(host: Host) -> Iterator[Gateway]:
+    """The gateway `gateway-0`."""
+    gateway = Gateway(host)
+    yield gateway
+    gateway.close()
+
+
+@pytest.fixture
+def control(host: Host) -> Iterator[Control]:
+    """Control."""
+    control = Control(host)
+    yield control
+    control.close()

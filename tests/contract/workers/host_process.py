@@ -1,0 +1,27 @@
+"""A host by itself, on the loop that the platform uses: `python -m tests.contract.workers.host_process DATA`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import uvloop
+
+from slipway.settings import Settings
+from slipway.workers.host import run
+
+
+def main() -> None:
+    """Serve; what happens is appended to DATA/events."""
+    settings = Settings(data=sys.argv[1])
+    with (Path(sys.argv[1]) / "events").open("a", buffering=1) as events:
+
+        def on_event(*event: object) -> None:
+            events.write(json.dumps(event) + "\n")
+
+        uvloop.run(run(settings, on_event))
+
+
+if __name__ == "__main__":
+    main()
