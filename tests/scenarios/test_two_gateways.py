@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import signal
@@ -17,6 +18,7 @@ from tests.conditions import eventually
 from tests.scenarios.load import Callers
 
 ECHO = "def apply(input):\n    return input\n"
+SLOW = "import time\n\ndef apply(input):\n    time.sleep(0.05)\n    return input\n"  # always at work under load
 GATEWAYS = ("gateway-0", "gateway-1")
 
 
@@ -26,14 +28,14 @@ def platform(tmp_path: Path) -> Iterator[Platform]:
         yield platform
 
 
-def deploy_one_each(platform: Platform, key: str) -> dict[str, str]:
+def deploy_one_each(platform: Platform, key: str, source: str = ECHO) -> dict[str, str]:
     """Deploy until each gateway owns a version; the algorithm's name by gateway."""
     owned: dict[str, str] = {}
     for number in range(20):
         if len(owned) == len(GATEWAYS):
             break
         name = f"echo{number}"
-        platform.deploy("ann", name, key, ECHO)
+        platform.deploy("ann", name, key, source)
         platform.publish("ann", name, key)
         page = platform.request("GET", f"/v1/algorithms/ann/{name}/versions", key).json()
         owner = owner_of(page["results"][0]["version_info"]["version_uuid"], GATEWAYS)
@@ -85,3 +87,25 @@ def test_versions_of_a_killed_gateway_are_served_by_the_other(platform: Platform
         return bool(reply.json().get("result") == 7)
 
     eventually(answer)
+
+
+async def test_a_version_that_returns_to_its_gateway_leaves_no_replica_behind(platform: Platform) -> None:
+    key = platform.account("ann")
+    name = deploy_one_each(platform, key, SLOW)["gateway-1"]
+    callers = Callers(f"{platform.url}/v1/algo/ann/{name}", key)
+
+    def holders() -> set[str]:
+        replicas = platform.request("GET", "/v1/status").json()["replicas"]
+        return {replica["gateway"] for replica in replicas if replica["algorithm"] == f"ann/{name}"}
+
+    async def story() -> None:
+        await callers.served(20)
+        os.kill(gateway_pid(platform, "gateway-1"), signal.SIGKILL)
+        await callers.served(5)  # by the other one, or by the next
+        await asyncio.to_thread(eventually, lambda: "gateway-1" in holders(), 30.0)
+        await callers.served(20)
+
+    await callers.during(story)
+
+    # What it gave back may be a spare of the host's for a while, which nobody holds.
+    eventually(lambda: "gateway-0" not in holders())

@@ -31,7 +31,6 @@ class Action(StrEnum):
     ACCOUNT = "account"  # an account's own keys and description
     AUDIT = "audit"
     ADMIN = "admin"  # what concerns the whole platform: accounts, environments, status
-    ADMINISTER = "admin"  # the same action
 
 
 class Resource(msgspec.Struct, frozen=True, gc=False):

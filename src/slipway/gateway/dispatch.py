@@ -14,10 +14,10 @@ from slipway.gateway.replica import ReplicaConnection
 from slipway.gateway.tasks import background
 from slipway.routing.ownership import owner_of
 from slipway.types import Version
+from slipway.wire.link import HostLink
 from slipway.wire.messages import Discard, Exited, Lease, Members, StartFailed
 
 if TYPE_CHECKING:
-    from slipway.gateway.hosts import HostLink
     from slipway.gateway.peers import Peers
 
 _BUSY_SWEEP_SECONDS = 0.05

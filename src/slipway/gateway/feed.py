@@ -27,7 +27,7 @@ async def follow_feed(socket: Path, apply: Callable[[Snapshot], None]) -> None:
         try:
             async with (
                 httpx.AsyncClient(transport=transport, base_url="http://control", timeout=timeout) as client,
-                client.stream("GET", "/feed", params={"after": -1}) as response,
+                client.stream("GET", "/feed") as response,
             ):
                 response.raise_for_status()
                 async for line in response.aiter_lines():

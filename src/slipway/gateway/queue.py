@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from typing import Protocol
+from typing import Literal, Protocol
 
 from slipway.errors import CallerGone, CapacityError, DeadlineExceeded, QueueFull
 from slipway.gateway.call import Call
@@ -15,6 +15,8 @@ from slipway.types import AlgorithmFailure, Version
 from slipway.wire.messages import Discard, Exited, StartFailed, Want
 
 _REASON_SECONDS = 0.3  # how long the host may take to say why a worker ended
+
+Cause = Literal["timeout", "idle", "protocol", "surplus"]
 
 
 class ToHost(Protocol):
@@ -82,6 +84,7 @@ class VersionQueue:
         for replica in list(self.replicas):
             self._end_overdue(replica, now)
         self._rescale(now)
+        self._give_back_surplus()
 
     def _end_overdue(self, replica: ReplicaConnection, now: float) -> None:
         for call in [call for call in replica.calls.values() if call.deadline <= now]:
@@ -123,13 +126,13 @@ class VersionQueue:
         """The replica is gone. What it had not accepted is tried elsewhere; the rest fails with the host's reason."""
         if replica in self.replicas:
             self.replicas.remove(replica)
+        reason = self._reasons.pop(replica.id, None)
         calls = [call for call in replica.calls.values() if not call.done]
         replica.calls.clear()
         begun = [call for call in calls if call.begun]
         self._try_elsewhere([call for call in calls if not call.begun])
         if not begun:
             return
-        reason = self._reasons.pop(replica.id, None)
         if reason is not None:
             _fail_all(begun, reason)
             return
@@ -161,11 +164,10 @@ class VersionQueue:
             self._host.send(Want(version=self.version, replicas=self.wanted))
 
     def hand_over(self) -> list[Call]:
-        """The version belongs to another gateway now: give up idle replicas and return the calls that wait."""
+        """The version is another gateway's now: give up replicas as they fall idle; returns the calls that wait."""
         self.wanted = 0
         self._host.send(Want(version=self.version, replicas=0))
-        for replica in [replica for replica in self.replicas if not replica.calls]:
-            self._discard(replica, "surplus")
+        self._give_back_surplus()
         waiting, self.waiting = self.waiting, deque()
         return list(waiting)
 
@@ -182,6 +184,7 @@ class VersionQueue:
     def _rescale(self, now: float) -> None:
         wanted = wanted_replicas(
             self.version.scaling,
+            # A call answered with the last start's failure has not waited, and wants a replica all the same.
             waiting=len(self.waiting) or int(self._failure is not None and now - self._last_call < 1),
             oldest_wait_seconds=now - self.waiting[0].arrived if self.waiting else 0.0,
             ready=len(self.replicas),
@@ -196,8 +199,14 @@ class VersionQueue:
             for replica in self.replicas[wanted:]:
                 self._discard(replica, "idle")
 
-    def _discard(self, replica: ReplicaConnection, cause: str) -> None:
-        self._host.send(Discard(replica=replica.id, cause=cause))  # type: ignore[arg-type]
+    def _give_back_surplus(self) -> None:
+        """Leave what is not wanted to others, each replica once it has no call: after a hand-over some still do."""
+        for replica in self.replicas[self.wanted :]:
+            if not replica.calls:
+                self._discard(replica, "surplus")
+
+    def _discard(self, replica: ReplicaConnection, cause: Cause) -> None:
+        self._host.send(Discard(replica=replica.id, cause=cause))
         if replica in self.replicas:
             self.replicas.remove(replica)
         if replica.transport is not None:

@@ -17,7 +17,7 @@ from slipway.gateway.application import Application
 from slipway.gateway.directory import Directory
 from slipway.gateway.dispatch import Dispatcher
 from slipway.gateway.feed import follow_feed
-from slipway.gateway.hosts import HostLink
+from slipway.gateway.hosts import host_link
 from slipway.gateway.invoke import Invoker
 from slipway.gateway.peers import Peers
 from slipway.gateway.protocol import GatewayProtocol, bound_protocol
@@ -59,7 +59,7 @@ async def run(settings: Settings, name: str, listener: socket.socket) -> None:
     admission = Admission(directory, settings)
     dispatcher = Dispatcher(name, settings.reply_limit_bytes)
     peers = Peers(settings.run_directory, name, dispatcher.submit, settings.reply_limit_bytes)
-    host = HostLink(settings.host_socket, name, dispatcher)
+    host = host_link(settings.host_socket, name, dispatcher)
     dispatcher.connect(host, peers)
     invoker = Invoker(settings, admission, dispatcher, Recorder(journal, name))
 

@@ -29,10 +29,10 @@ def usage_path(settings: Settings) -> Path:
 
 async def run(settings: Settings) -> None:
     """Count until SIGTERM."""
-    _lower_priority()
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    _lower_priority()  # from here on it may wait long for each step
     store = UsageStore(usage_path(settings))
     while not stopping.is_set():
         busy = _try_step(settings.journal_directory, store)

@@ -6,7 +6,7 @@ import time
 
 import msgspec
 from sqlalchemy import delete as delete_from
-from sqlalchemy import select, update
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from slipway.errors import AlreadyExists, NoSuchAccount
@@ -47,13 +47,6 @@ async def by_id(connection: AsyncConnection, account_id: str) -> Account:
 async def list_all(connection: AsyncConnection) -> list[Account]:
     """Every account, by name."""
     return await fetch_all(connection, select(_table).order_by(_table.c.name), Account)
-
-
-async def set_email(connection: AsyncConnection, account_id: str, email: str) -> Account:
-    """Change the address; raises NoSuchAccount."""
-    await connection.execute(update(_table).where(_table.c.id == account_id).values(email=email))
-    changes.record(connection, "account", account_id)
-    return await by_id(connection, account_id)
 
 
 async def delete(connection: AsyncConnection, account_id: str) -> None:

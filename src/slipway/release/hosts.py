@@ -12,12 +12,11 @@ from typing import Any
 from slipway.errors import CapacityError
 from slipway.ids import new_id
 from slipway.types import Version
-from slipway.wire.channel import Channel, connect
+from slipway.wire.link import HostLink
 from slipway.wire.messages import Cancel, Check, Checked, Inspect, Inspected, Join, Ran, Run, ToControl
 
 Output = Callable[[str], None]  # takes one line, without its end
 
-_RETRY_SECONDS = 0.05
 _PATIENCE_SECONDS = 10.0  # how long a request waits for a host that is being restarted
 _DRAIN_SECONDS = 1.0  # for output of a command's own children that outlive it
 _LONGEST_LINE = 64 * 1024
@@ -31,35 +30,24 @@ class Hosts:
     """A connection that comes back by itself whenever the host does. Requests are awaited; several may be in flight."""
 
     def __init__(self, path: Path, name: str = "control") -> None:
-        self._path, self._name = path, name
-        self._channel: Channel | None = None
+        join = Join(role="control", name=name)
         self._connected = asyncio.Event()
-        self._retry: asyncio.TimerHandle | None = None
+        self._link = HostLink(path, join, ToControl, self._received, self._connected.set, self._forget)
         self._waiting: dict[str, asyncio.Future[Any]] = {}
 
     @property
     def connected(self) -> bool:
         """Whether a host is there."""
-        return self._channel is not None
+        return self._link.connected
 
     def start(self) -> None:
         """Connect now, or as soon as a host listens."""
-        try:
-            connection = connect(str(self._path))
-        except OSError:
-            self._retry = asyncio.get_running_loop().call_later(_RETRY_SECONDS, self.start)
-            return
-        self._channel = Channel(connection, ToControl, self._received, self._lost)
-        self._channel.send(Join(role="control", name=self._name))
-        self._connected.set()
+        self._link.start()
 
     def stop(self) -> None:
         """Leave the host; what was asked of it fails."""
-        if self._retry is not None:
-            self._retry.cancel()
-        if self._channel is not None:
-            self._channel.close()
-            self._forget()
+        self._link.stop()
+        self._forget()
 
     async def check(self, version: Version, sample: bytes | None, timeout_seconds: float | None = None) -> Checked:
         """Start one replica, load it and call the sample input (JSON). Raises HostLost, TimeoutError."""
@@ -100,10 +88,10 @@ class Hosts:
     async def _ask(self, message: Check | Run | Inspect, *descriptors: int) -> Any:  # noqa: ANN401 - by the message
         """Send and wait for the answer. The descriptors are this function's to close."""
         try:
-            channel = await self._ready()
+            await self._ready()
             # Known before it is sent: sending may find that the host has just gone.
             answer = self._waiting[message.request] = asyncio.get_running_loop().create_future()
-            channel.send(message, descriptors)
+            self._link.send(message, descriptors)
         finally:
             # The host has duplicates: were ours open, the end of its output would never be seen.
             for descriptor in descriptors:
@@ -111,17 +99,16 @@ class Hosts:
         try:
             return await answer
         except asyncio.CancelledError:
-            channel.send(Cancel(request=message.request))
+            self._link.send(Cancel(request=message.request))
             raise
         finally:
             self._waiting.pop(message.request, None)
 
-    async def _ready(self) -> Channel:
+    async def _ready(self) -> None:
         try:
             async with asyncio.timeout(_PATIENCE_SECONDS):
-                while self._channel is None:
+                while not self.connected:
                     await self._connected.wait()
-                return self._channel
         except TimeoutError as error:
             raise HostLost("no host is running; the build is tried again") from error
 
@@ -132,12 +119,7 @@ class Hosts:
         if waiting is not None and not waiting.done():
             waiting.set_result(message)
 
-    def _lost(self) -> None:
-        self._forget()
-        self.start()
-
     def _forget(self) -> None:
-        self._channel = None
         self._connected.clear()
         for waiting in self._waiting.values():
             if not waiting.done():

@@ -145,8 +145,6 @@ class Inspected(Message, frozen=True, kw_only=True):
     zygotes: int
 
 
-FromGateway = Join | Want | Discard
-FromControl = Join | Check | Run | Cancel | Inspect
 ToHost = Join | Want | Discard | Check | Run | Cancel | Inspect
 ToGateway = Members | Lease | Exited | StartFailed
 ToControl = Members | Checked | Ran | Inspected

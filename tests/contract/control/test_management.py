@@ -154,7 +154,7 @@ def test_the_feed_tells_a_key_before_the_request_that_made_it_is_answered(
     control: Control, new_account: NewAccount
 ) -> None:
     name, ann = new_account()
-    with control.internal() as internal, internal.stream("GET", "/feed", params={"after": -1}) as feed:
+    with control.internal() as internal, internal.stream("GET", "/feed") as feed:
         lines = feed.iter_lines()
         assert json.loads(next(lines))["full"]
         made = ann.post(f"/v1/users/{name}/keys", json={}).json()
