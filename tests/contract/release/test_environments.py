@@ -33,7 +33,9 @@ class Bench:
         directory.mkdir(exist_ok=True)
 
     def requirements(self, text: str) -> Requirements:
-        (self.directory / "requirements.txt").write_text(text)
+        file = self.directory / "requirements.txt"
+        if not file.is_file() or file.read_text() != text:  # while it is written, another build may be reading it
+            file.write_text(text)
         return read_requirements(self.directory, "requirements.txt")
 
     async def make(self, text: str) -> tuple[Environment, bool]:
