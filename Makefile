@@ -34,6 +34,7 @@ bench: setup
 	.venv/bin/python -m benchmarks.overhead
 	.venv/bin/python -m benchmarks.push
 	.venv/bin/python -m benchmarks.recovery
+	.venv/bin/python -m benchmarks.transfers
 
 clean:
 	@if [ -x .venv/bin/python ] && [ -d .slipway ]; then .venv/bin/python -m slipway.cli.main down --data .slipway; fi

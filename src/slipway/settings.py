@@ -111,6 +111,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return self.run_directory / "control.sock"
 
     @property
+    def passing_socket(self) -> Path:
+        """Where gateways pass clients' connections on to control."""
+        return self.run_directory / "passing.sock"
+
+    @property
     def internal_socket(self) -> Path:
         """Control's internal HTTP: the gateways' feed, git hooks."""
         return self.run_directory / "internal.sock"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import socket
 from collections.abc import Coroutine, Iterator, Sequence
@@ -34,6 +35,7 @@ from slipway.control.first_start import ensure_admin
 from slipway.control.internal import internal_application
 from slipway.control.jobs import JobRunner
 from slipway.control.limits import BoundedBodies
+from slipway.control.passed import take_over
 from slipway.control.repair import make_missing_repositories
 from slipway.errors import SlipwayError
 from slipway.journal.checkpoints import CHECKPOINTS, Checkpointer
@@ -46,6 +48,7 @@ from slipway.release.hosts import Hosts
 from slipway.settings import Settings
 
 _GRACE_SECONDS = 2
+_NICENESS = 5  # calls go before management and transfers where both want the processor
 _SEGMENT_BYTES = 8 * 2**20  # events are few; a gateway's segments are larger
 _DESCRIPTION = "The management API. Calls, `/v1/algo/OWNER/NAME`, are the gateway's and not described here."
 
@@ -54,6 +57,7 @@ logger = logging.getLogger(__name__)
 
 async def run(settings: Settings) -> None:
     """Serve until SIGTERM. Raises StartupError where the store or journal cannot be used."""
+    os.nice(_NICENESS)
     settings.run_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     store = await Store.open(settings.store)
     try:
@@ -114,8 +118,9 @@ class _Server(uvicorn.Server):
 async def _serve(context: Context, *work: Coroutine[Any, Any, None]) -> None:
     """Serve, and do the work beside it, until SIGTERM, or until some of the work fails, which is raised."""
     settings = context.settings
+    public = _server(TellFirst(public_application(context), context.feeds))
     servers = {
-        _server(TellFirst(public_application(context), context.feeds)): _unix_listener(settings.control_socket),
+        public: _unix_listener(settings.control_socket),
         _server(internal_application(context)): _unix_listener(settings.internal_socket),
     }
 
@@ -126,7 +131,8 @@ async def _serve(context: Context, *work: Coroutine[Any, Any, None]) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop)
-    working = [asyncio.ensure_future(one) for one in work]
+    passed = take_over(_unix_listener(settings.passing_socket), public)
+    working = [asyncio.ensure_future(one) for one in (*work, passed)]
     for task in working:
         task.add_done_callback(lambda task: stop() if _failure(task) else None)
     await asyncio.gather(*(server.serve([listener]) for server, listener in servers.items()))
@@ -156,7 +162,6 @@ def _server(app: Any) -> _Server:  # noqa: ANN401 - an ASGI application
         log_level="warning",
         access_log=False,
         server_header=False,
-        date_header=False,
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
     return _Server(config)

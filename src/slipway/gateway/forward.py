@@ -19,6 +19,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _RESTART_SECONDS = 5.0  # how long a request waits for a control that is being restarted
 _HOP_BY_HOP = {b"connection", b"keep-alive", b"transfer-encoding", b"te", b"trailer", b"upgrade", b"proxy-connection"}
+_NOT_RETURNED = _HOP_BY_HOP | {b"date"}  # this process has one of its own
 
 
 class Forwarder:
@@ -46,7 +47,7 @@ class Forwarder:
             return
         try:
             headers = [(name.lower(), value) for name, value in response.headers.raw]
-            headers = [(name, value) for name, value in headers if name not in _HOP_BY_HOP]
+            headers = [(name, value) for name, value in headers if name not in _NOT_RETURNED]
             await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
             await _until_first(self._stream(response, send), body.disconnected())
         finally:

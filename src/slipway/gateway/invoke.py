@@ -90,6 +90,10 @@ class Invoker:
         """A call has its outcome."""
         self.in_flight -= 1
 
+    def answers_origin(self, headers: Headers) -> bool:
+        """Whether the reply to such a request carries header lines for a browser's script of another origin."""
+        return bool(self._origins) and any(name == b"origin" for name, _ in headers)
+
     def _allow(self, origin: bytes) -> bytes:
         if origin in self._origins or b"*" in self._origins:
             return b"access-control-allow-origin: %b\r\nvary: origin\r\n" % origin

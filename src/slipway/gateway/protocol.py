@@ -1,20 +1,22 @@
 """uvicorn's HTTP protocol with a short cut: calls never become ASGI requests.
 
 A request to the invoke path goes from the parser straight to the invoker, and its reply straight to the transport.
+A connection on which hosted data is about to move is passed on to control.
 Everything else, and a call that was pipelined behind another request, takes uvicorn's own way to the ASGI application.
 """
 
 from __future__ import annotations
 
 import time
-from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from slipway.gateway.exchange import Exchange
 from slipway.gateway.forward import open_tunnel
 from slipway.gateway.invoke import Invoker
+from slipway.gateway.passing import is_transfer, pass_on, request_head
 from slipway.gateway.tasks import background
+from slipway.settings import Settings
 
 _PREFIX = b"/v1/algo/"
 
@@ -44,14 +46,15 @@ class FastCycle:
 
 
 class GatewayProtocol(HttpToolsProtocol):
-    """One client connection. `invoker` and `control_socket` are set on a subclass by `bound_protocol`."""
+    """One client connection. `invoker` and `settings` are set on a subclass by `bound_protocol`."""
 
     invoker: Invoker
-    control_socket: Any
+    settings: Settings
     _fast: FastCycle | None = None  # the request whose body is being read
     _open: FastCycle | None = None  # the one that has no reply yet
     _chunks: list[bytes]
     _size = 0
+    _passing = False  # the connection is on its way to control
     idle_since = 0.0
 
     # --- parser callbacks -------------------------------------------------------------------------------------------
@@ -67,8 +70,13 @@ class GatewayProtocol(HttpToolsProtocol):
         """Choose the way."""
         parser = self.parser
         is_call = self.url.startswith(_PREFIX) and parser.get_method() == b"POST"
-        if is_call and (self.cycle is None or self.cycle.response_complete) and not parser.should_upgrade():
+        alone = self.cycle is None or self.cycle.response_complete
+        if is_call and alone and not parser.should_upgrade() and not self._passing:
             self._begin_fast(parser.should_keep_alive() and parser.get_http_version() != "1.0")
+            return
+        if alone and not self._passing and self._may_pass_on():
+            self._begin_passing()
+        if self._passing:
             return
         url, headers, expects = self.url, self.headers, self.expect_100_continue
         super().on_message_begin()
@@ -79,7 +87,9 @@ class GatewayProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """Collect a call's body, up to the limit."""
         cycle = self._fast
-        if cycle is None:
+        if self._passing:
+            self._chunks.append(body)
+        elif cycle is None:
             super().on_body(body)
         elif not cycle.refused:
             self._size += len(body)
@@ -90,6 +100,8 @@ class GatewayProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """The request is whole."""
         cycle = self._fast
+        if self._passing:
+            return
         if cycle is None:
             super().on_message_complete()
             return
@@ -117,7 +129,24 @@ class GatewayProtocol(HttpToolsProtocol):
         lines = [b"%b %b HTTP/1.1\r\n" % (self.parser.get_method(), self.url)]
         lines += [b"%b: %b\r\n" % header for header in self.headers]
         head = b"".join([*lines, b"\r\n"])
-        background(open_tunnel(self.control_socket, self.transport, head))
+        background(open_tunnel(self.settings.control_socket, self.transport, head))
+
+    # --- hosted data ------------------------------------------------------------------------------------------------
+
+    def _may_pass_on(self) -> bool:
+        if self.scheme != "http" or self.invoker.answers_origin(self.headers):
+            return False  # what encrypts the connection, or adds to its replies, is in this process
+        return is_transfer(self.parser.get_method(), self.url, self.headers)
+
+    def _begin_passing(self) -> None:
+        """Read no more; what the parser has in hand of the body still comes, before the loop's next turn."""
+        self.transport.pause_reading()
+        self._passing, self._chunks = True, [request_head(self.parser.get_method(), self.url, self.headers)]
+        self.loop.call_soon(self._pass_on)
+
+    def _pass_on(self) -> None:
+        self.connections.discard(self)
+        background(pass_on(self.settings.passing_socket, self.transport, b"".join(self._chunks)))
 
     # --- replies ----------------------------------------------------------------------------------------------------
 
@@ -167,6 +196,6 @@ class GatewayProtocol(HttpToolsProtocol):
             self.on_response_complete()
 
 
-def bound_protocol(invoker: Invoker, control_socket: Any) -> type[GatewayProtocol]:  # noqa: ANN401
+def bound_protocol(invoker: Invoker, settings: Settings) -> type[GatewayProtocol]:
     """The protocol class that uvicorn makes connections of."""
-    return type("BoundProtocol", (GatewayProtocol,), {"invoker": invoker, "control_socket": str(control_socket)})
+    return type("BoundProtocol", (GatewayProtocol,), {"invoker": invoker, "settings": settings})

@@ -73,7 +73,7 @@ async def run(settings: Settings, name: str, listener: socket.socket) -> None:
     feed = asyncio.ensure_future(follow_feed(settings.internal_socket, apply))
     application = Application(settings, invoker, lambda: directory.revision >= 0 and host.connected)
     try:
-        await _serve(application, bound_protocol(invoker, settings.control_socket), settings, listener)
+        await _serve(application, bound_protocol(invoker, settings), settings, listener)
         await _drained(invoker, settings.drain_seconds)
     finally:
         feed.cancel()

@@ -1,0 +1,178 @@
+"""200 uploads, then 200 downloads, of 50 MB at once, while echo is called 1,000 times a second.
+
+The transfers' clients run at the lowest priority: elsewhere they would be other machines. Echo's latency beside them is
+compared with echo's alone, in the same run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from benchmarks.harness import Measure, Report, arguments
+from benchmarks.open_loop import Latencies, OpenLoop
+from slipway.testing import Platform
+
+ECHO = "def apply(input):\n    return input\n"
+RATE = 1000  # calls a second
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transfers:
+    """All uploads, or all downloads, at once."""
+
+    verb: str
+    files: int
+    size: int  # bytes of each
+
+    def run(self, platform: Platform, key: str) -> tuple[float, int]:
+        """Do them in a process of the lowest priority; bytes a second, and how many files were not as they should."""
+        command = [sys.executable, "-m", "benchmarks.transfers", self.verb, platform.url, key]
+        command += [str(self.files), str(self.size)]
+        began = time.monotonic()
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+        return self.files * self.size / (time.monotonic() - began), json.loads(done.stdout)["wrong"]
+
+
+def main() -> None:
+    """Print the figures."""
+    options = arguments(__doc__ or "")
+    report = Report(options.json)
+    files, size = (40, 10_000_000) if options.quick else (200, 50_000_000)
+    with tempfile.TemporaryDirectory() as directory, Platform(Path(directory) / "data") as platform:
+        key = platform.account("bench")
+        platform.deploy("bench", "echo", key, ECHO, scaling="min_replicas = 1")
+        platform.publish("bench", "echo", key)
+        platform.request("POST", "/v1/data/bench", key, json={"name": "files"})
+        calls = f"{platform.url}/v1/algo/bench/echo"
+        time.sleep(2)
+        measure(report, platform, key, lambda: OpenLoop(calls, key, RATE), (files, size))
+
+
+def measure(
+    report: Report, platform: Platform, key: str, echo: Callable[[], OpenLoop], transferred: tuple[int, int]
+) -> None:
+    """Echo alone, beside the uploads, beside the downloads; memory at last."""
+    before = {name: _memory(platform, name, "VmRSS") for name in ("control", "gateway")}
+    alone = _alone(echo)
+    _add(report, "echo_alone", alone)
+    for verb in ("upload", "download"):
+        load = echo()
+        rate, wrong = Transfers(verb=verb, files=transferred[0], size=transferred[1]).run(platform, key)
+        _add(report, f"echo_beside_{verb}s", load.stop(), alone)
+        report.add(Measure(name=f"{verb}s", value=rate / 1e6, unit="MB/s"))
+        report.add(Measure(name=f"{verb}s_wrong", value=wrong, unit="files", target="0", met=wrong == 0))
+    for name, size in before.items():
+        peak = _memory(platform, name, "VmHWM")
+        report.add(Measure(name=f"{name}_memory_before", value=size, unit="MiB"))
+        report.add(Measure(name=f"{name}_memory_peak", value=peak, unit="MiB", target="<= 300", met=peak <= 300))
+
+
+def _alone(echo: Callable[[], OpenLoop]) -> Latencies:
+    load = echo()
+    time.sleep(10)
+    return load.stop()
+
+
+def _add(report: Report, name: str, seen: Latencies, alone: Latencies | None = None) -> None:
+    report.add(Measure(name=f"{name}_p50", value=seen.p50_ms, unit="ms"))
+    target = "" if alone is None else f"<= {2 * alone.p99_ms:.2f}"
+    met = None if alone is None else seen.p99_ms <= 2 * alone.p99_ms
+    report.add(Measure(name=f"{name}_p99", value=seen.p99_ms, unit="ms", target=target, met=met))
+    report.add(Measure(name=f"{name}_worst", value=seen.worst_ms, unit="ms"))
+    report.add(Measure(name=f"{name}_wrong", value=seen.wrong, unit="calls", target="0", met=seen.wrong == 0))
+
+
+def _memory(platform: Platform, name: str, field: str) -> float:
+    """MiB of a process, now (`VmRSS`) or at most (`VmHWM`)."""
+    (pid,) = platform.processes()[name]
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(field))
+
+
+# --- the transfers' own process --------------------------------------------------------------------------------------
+
+
+class _Client:
+    """Moves one file a call; file number N is the common content behind its own number."""
+
+    def __init__(self, url: str, key: str, size: int) -> None:
+        self._address = urlsplit(url)
+        self._headers = {"Authorization": f"Simple {key}"}
+        self._common = memoryview(hashlib.shake_256(b"common").digest(_CHUNK))  # alike in both processes
+        self._size = size
+
+    def upload(self, number: int) -> bool:
+        """Whether the platform's digest of what it stored is right."""
+        digest = hashlib.sha256()
+        connection = self._request("PUT", number, {"Content-Length": str(self._size)})
+        for chunk in self._chunks(number):
+            digest.update(chunk)
+            connection.send(chunk)
+        reply = json.loads(connection.getresponse().read())
+        connection.close()
+        return bool(reply.get("sha256") == digest.hexdigest())
+
+    def download(self, number: int) -> bool:
+        """Whether every byte that comes is right."""
+        connection = self._request("GET", number, {})
+        response = connection.getresponse()
+        right = response.status == 200
+        buffer = memoryview(bytearray(_CHUNK))
+        for expected in self._chunks(number):
+            right = right and _filled(response, buffer[: len(expected)]) and buffer[: len(expected)] == expected
+        right = right and response.read() == b""
+        connection.close()
+        return right
+
+    def _request(self, verb: str, number: int, headers: dict[str, str]) -> http.client.HTTPConnection:
+        connection = http.client.HTTPConnection(self._address.hostname or "", self._address.port, timeout=600)
+        connection.putrequest(verb, f"/v1/data/bench/files/{number}")
+        for name, value in {**self._headers, **headers}.items():
+            connection.putheader(name, value)
+        connection.endheaders()
+        return connection
+
+    def _chunks(self, number: int) -> list[memoryview]:
+        """The file's content, in pieces."""
+        first = memoryview(b"%16d" % number)
+        whole, rest = divmod(self._size - len(first), _CHUNK)
+        return [first, *[self._common] * whole, self._common[:rest]]
+
+
+def _filled(response: http.client.HTTPResponse, buffer: memoryview) -> bool:
+    filled = 0
+    while filled < len(buffer):
+        count = response.readinto(buffer[filled:])
+        if not count:
+            return False
+        filled += count
+    return True
+
+
+def _transfer(verb: str, url: str, key: str, files: str, size: str) -> None:
+    os.nice(19)
+    client = _Client(url, key, int(size))
+    work = client.upload if verb == "upload" else client.download
+    with ThreadPoolExecutor(int(files)) as pool:
+        right = list(pool.map(work, range(int(files))))
+    print(json.dumps({"wrong": right.count(False)}))
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 3:
+        _transfer(*sys.argv[1:])
+    else:
+        main()

@@ -1,0 +1,92 @@
+"""Takes over clients' connections that the gateways pass on: transfers of hosted data. See `gateway/passing.py`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import struct
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+_LENGTH = struct.Struct("!I")
+_PATIENCE_SECONDS = 10.0
+
+logger = logging.getLogger(__name__)
+
+
+async def take_over(listener: socket.socket, server: uvicorn.Server) -> None:
+    """Serve connections that arrive at `listener`, as if `server` had accepted them, until cancelled."""
+    loop = asyncio.get_running_loop()
+    taking: set[asyncio.Task[None]] = set()
+    try:
+        while True:
+            carrier, _ = await loop.sock_accept(listener)
+            task = asyncio.ensure_future(_take(carrier, server))
+            taking.add(task)
+            task.add_done_callback(taking.discard)
+    finally:
+        for task in taking:
+            task.cancel()
+        listener.close()
+
+
+async def _take(carrier: socket.socket, server: uvicorn.Server) -> None:
+    try:
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            client, data = await _receive(carrier)
+    except (OSError, EOFError, TimeoutError) as error:
+        logger.warning("a connection was not passed on whole: %s", error)
+        return
+    finally:
+        carrier.close()
+    await asyncio.get_running_loop().connect_accepted_socket(lambda: _Passed(server, data), client)
+
+
+class _Passed(HttpToolsProtocol):
+    """A connection whose first bytes were read elsewhere."""
+
+    def __init__(self, server: uvicorn.Server, data: bytes) -> None:
+        super().__init__(server.config, server.server_state, server.lifespan.state)
+        self._first = data
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.data_received(self._first)  # before the loop reads what follows
+
+
+async def _receive(carrier: socket.socket) -> tuple[socket.socket, bytes]:
+    """The client's socket, and what was read from it. Raises EOFError if the gateway ended meanwhile."""
+    await _readable(carrier)
+    head, descriptors, _, _ = socket.recv_fds(carrier, _LENGTH.size, 1)
+    if not descriptors:
+        raise EOFError("no descriptor came")
+    client = socket.socket(fileno=descriptors[0])
+    client.setblocking(False)
+    try:
+        (length,) = _LENGTH.unpack(head)
+        return client, await _exactly(carrier, length)
+    except BaseException:
+        client.close()
+        raise
+
+
+async def _exactly(carrier: socket.socket, length: int) -> bytes:
+    received = bytearray()
+    while len(received) < length:
+        data = await asyncio.get_running_loop().sock_recv(carrier, length - len(received))
+        if not data:
+            raise EOFError("the gateway has ended")
+        received += data
+    return bytes(received)
+
+
+async def _readable(carrier: socket.socket) -> None:
+    loop = asyncio.get_running_loop()
+    ready = asyncio.Event()
+    loop.add_reader(carrier, ready.set)
+    try:
+        await ready.wait()
+    finally:
+        loop.remove_reader(carrier)
