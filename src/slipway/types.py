@@ -144,7 +144,10 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     idempotency_key: str
     state: JobState
     payload: dict[str, str]
+    lane: str = ""  # jobs that share something scarce, such as one version's replicas
+    lane_limit: int = 0  # how many of the lane a runner has at a time; 0: any number
     attempts: int
+    excused: int = 0  # of these attempts, those that were cut short for no fault of the job
     max_attempts: int
     lease_until: float | None = None
     deadline_at: float | None = None

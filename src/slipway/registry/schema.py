@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, ForeignKey, Index, LargeBinary, MetaData, Table, Text, UniqueConstraint
+from sqlalchemy import Column, ForeignKey, Index, LargeBinary, MetaData, Table, Text, UniqueConstraint, text
 from sqlalchemy.schema import SchemaItem
 
 from slipway.registry.columns import Flag, Json, Seconds, WholeNumber
@@ -140,8 +140,14 @@ jobs = _table(
     _text("error"),
     _seconds("created_at"),
     _seconds("finished_at", nullable=True),
+    Column("lane", Text, nullable=False, server_default=text("''")),
+    Column("lane_limit", WholeNumber, nullable=False, server_default=text("0")),
+    Column("excused", WholeNumber, nullable=False, server_default=text("0")),
     UniqueConstraint("kind", "idempotency_key"),
+    # Tens of thousands may be queued: each of these finds what a runner asks for without looking at the others.
     Index(None, "state", "kind", "created_at"),
+    Index(None, "state", "kind", "lane", "created_at"),
+    Index(None, "state", "deadline_at"),
 )
 
 # One row. Taking the next value locks it until the commit: that is what puts the changes into commit order.

@@ -122,7 +122,7 @@ class Builds:
         except BuildFailed as error:
             await self._fail(job, build, algorithm, log, str(error))
         except CapacityError as error:
-            if job.attempts < job.max_attempts:
+            if jobs.has_attempts_left(job):
                 log.write(f"{error}; trying again")
                 raise
             await self._fail(job, build, algorithm, log, str(error))

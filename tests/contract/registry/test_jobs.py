@@ -7,9 +7,10 @@ import time
 from typing import Any
 
 import pytest
+from sqlalchemy import insert
 
 from slipway.errors import NotFound
-from slipway.registry import jobs
+from slipway.registry import jobs, schema
 from slipway.registry.store import Store
 from slipway.types import Job
 
@@ -118,6 +119,73 @@ async def test_a_failed_attempt_is_retried_until_none_is_left(store: Store) -> N
             assert await jobs.fail(connection, job, "reason")
         ended = await _get(store, job)
         assert (ended.state, ended.error) == (state, "reason")
+
+
+async def test_a_job_that_is_given_back_has_lost_no_attempt(store: Store) -> None:
+    await _enqueue(store, max_attempts=1)
+    for number in (1, 2, 3):
+        job = await _must_claim(store)
+        assert (job.attempts, job.excused, jobs.has_attempts_left(job)) == (number, number - 1, False)
+        async with store.begin() as connection:
+            assert await jobs.release(connection, job)
+            assert not await jobs.release(connection, job)
+    job = await _must_claim(store, lease_seconds=-1)
+    assert await _claim(store) is None
+    assert (await _get(store, job)).state == "failed"
+
+
+async def test_a_job_that_is_given_back_for_later_waits(store: Store) -> None:
+    await _enqueue(store)
+    async with store.begin() as connection:
+        claimed = await jobs.claim(connection, ["build"], 60)
+        assert claimed is not None
+        assert await jobs.release(connection, claimed, 3600)
+    assert await _claim(store) is None
+
+
+async def test_lanes_are_claimed_apart(store: Store) -> None:
+    for number in range(5):
+        await _enqueue(store, f"slow {number}", lane="slow", lane_limit=2)
+    quick = await _enqueue(store, "quick", lane="quick", lane_limit=3)
+    async with store.begin() as connection:
+        assert await jobs.next_lane(connection, ["build"], []) == ("slow", 2)
+        assert await jobs.next_lane(connection, ["build"], ["slow"]) == ("quick", 3)
+        assert await jobs.next_lane(connection, ["build"], ["slow", "quick"]) is None
+        assert await jobs.next_lane(connection, ["gate"], []) is None
+        slow = await jobs.claim_in(connection, ["build"], "slow", 60, limit=2)
+        assert [job.idempotency_key for job in slow] == ["slow 0", "slow 1"]
+        assert [job.id for job in await jobs.claim_in(connection, ["build"], "quick", 60, limit=2)] == [quick.id]
+
+
+async def test_claiming_looks_at_few_of_many_jobs(store: Store) -> None:
+    async with store.begin() as connection:
+        await connection.execute(
+            insert(schema.jobs),
+            [
+                {
+                    "id": str(number),
+                    "kind": "build",
+                    "idempotency_key": str(number),
+                    "state": "succeeded" if number % 2 else "queued",
+                    "payload": {},
+                    "attempts": 0,
+                    "max_attempts": 3,
+                    "not_before": 0.0,
+                    "deadline_at": time.time() + 3600,
+                    "error": "",
+                    "created_at": float(number),
+                    "lane": "crowded" if number < 19_990 else "other",
+                    "lane_limit": 1,
+                }
+                for number in range(20_000)
+            ],
+        )
+        begun = time.monotonic()
+        for _ in range(10):
+            await jobs.recover(connection)
+            assert await jobs.next_lane(connection, ["build"], ["crowded"]) == ("other", 1)
+            assert len(await jobs.claim_in(connection, ["build"], "crowded", 60, limit=8)) == 8
+    assert time.monotonic() - begun < 2.0
 
 
 async def test_a_failure_that_retrying_cannot_mend_is_final(store: Store) -> None:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from slipway.control.jobs import JobRunner
+from slipway.control.jobs import JobRunner, Verdict
 from slipway.errors import CapacityError
 from slipway.registry import jobs
 from slipway.registry.store import Store
@@ -14,11 +14,17 @@ from slipway.types import Job
 from tests.conditions import eventually_async
 
 
-async def enqueue(store: Store, key: str, max_attempts: int = 3) -> Job:
+async def enqueue(store: Store, key: str, max_attempts: int = 3, lane: str = "", lane_limit: int = 0) -> Job:
     """A job."""
     async with store.begin() as connection:
         return await jobs.enqueue(
-            connection, kind="work", idempotency_key=key, payload={"key": key}, max_attempts=max_attempts
+            connection,
+            kind="work",
+            idempotency_key=key,
+            payload={"key": key},
+            max_attempts=max_attempts,
+            lane=lane,
+            lane_limit=lane_limit,
         )
 
 
@@ -44,10 +50,11 @@ async def until(store: Store, job: Job, wanted: str) -> Job:
 async def running(store: Store, handler: Callable[[Job], object], concurrency: int = 2) -> AsyncIterator[JobRunner]:
     """A runner, cancelled afterwards."""
 
-    async def handle(job: Job) -> None:
+    async def handle(job: Job) -> Verdict | None:
         result = handler(job)
         if asyncio.iscoroutine(result):
-            await result
+            result = await result
+        return result if isinstance(result, Verdict) else None
 
     runner = JobRunner(store, {"work": handle}, concurrency)
     task = asyncio.ensure_future(runner.run())
@@ -120,9 +127,58 @@ async def test_what_runs_when_the_process_stops_is_queued_again_at_once(store: S
         job = await enqueue(store, "cut off")
         await started.wait()
     found = await state(store, job)
-    assert (found.state, found.lease_until) == ("queued", None)
+    assert (found.state, found.lease_until, found.attempts - found.excused) == ("queued", None, 0)
     async with running(store, lambda _job: None):
         assert (await until(store, job, "succeeded")).attempts == 2
+
+
+async def test_a_crowded_lane_leaves_room_for_others(store: Store) -> None:
+    running_now: list[str] = []
+    release = asyncio.Event()
+
+    async def work(job: Job) -> None:
+        running_now.append(job.payload["key"])
+        await release.wait()
+
+    slow = [await enqueue(store, f"slow {number}", lane="slow", lane_limit=2) for number in range(6)]
+    quick = await enqueue(store, "quick", lane="quick", lane_limit=2)
+    async with running(store, work, concurrency=4):
+        await until(store, quick, "running")
+        assert sorted(running_now) == ["quick", "slow 0", "slow 1"]
+        release.set()
+        for job in slow:
+            await until(store, job, "succeeded")
+
+
+async def test_a_job_that_is_postponed_runs_later_and_has_lost_no_attempt(store: Store) -> None:
+    verdicts = [Verdict.POSTPONED, Verdict.POSTPONED, None]
+    async with running(store, lambda _job: verdicts.pop(0)):
+        job = await until(store, await enqueue(store, "patient", max_attempts=1, lane="full"), "succeeded")
+    assert (job.attempts, job.excused, verdicts) == (3, 2, [])
+
+
+async def test_a_lane_rests_after_a_job_of_it_found_no_room(store: Store) -> None:
+    asked: list[str] = []
+
+    def work(job: Job) -> Verdict | None:
+        asked.append(job.payload["key"])
+        return Verdict.POSTPONED if job.lane == "full" else None
+
+    for number in range(50):
+        await enqueue(store, str(number), lane="full", lane_limit=1)
+    async with running(store, work):
+        await until(store, await enqueue(store, "other", lane="free"), "succeeded")
+    assert asked == ["0", "other"]
+
+
+async def test_a_handler_may_end_its_job_itself(store: Store) -> None:
+    async def work(job: Job) -> Verdict:
+        async with store.begin() as connection:
+            await jobs.fail(connection, job, "as the handler says", retry=False)
+        return Verdict.ENDED
+
+    async with running(store, work):
+        assert (await until(store, await enqueue(store, "own"), "failed")).error == "as the handler says"
 
 
 async def test_a_runner_whose_lease_ran_out_does_not_claim_what_it_still_runs(store: Store) -> None:
