@@ -18,7 +18,7 @@ import msgspec
 from slipway.connection import AlgorithmFailed, ClientError, Connection
 from slipway.credentials import find_credentials
 from slipway.hosted_data import HostedData
-from slipway.resources import AccountInfo, AlgorithmInfo, BuildInfo, CallResult, KeyInfo, Page
+from slipway.resources import AccountInfo, AlgorithmInfo, BuildInfo, CallResult, KeyInfo, Page, RequestInfo
 from slipway.types import Callability
 
 __all__ = ["AlgorithmFailed", "Client", "ClientError"]
@@ -159,7 +159,7 @@ class Client:
             headers={"Content-Type": content_type},
             params={name: value for name, value in options.items() if value},
         )
-        return _call_result(reply)
+        return call_result(reply)
 
     def call_raw(self, algorithm: str, content: bytes, content_type: str, timeout: float | None = None) -> bytes:
         """The bare bytes that a call is answered with. An error of the algorithm raises AlgorithmFailed."""
@@ -168,8 +168,33 @@ class Client:
         path = f"/v1/algo/{quote(algorithm)}"
         response = self._connection.request("POST", path, content=content, headers=headers, params=wanted)
         if response.content.startswith(b'{"error":'):
-            _call_result(response.json())
+            call_result(response.json())
         return response.content
+
+    def call_async(
+        self, algorithm: str, input: object = None, timeout: float | None = None, stdout: bool = False
+    ) -> str:
+        """Have `owner/name[/version]` called whatever becomes of this process; the request id to ask for the result."""
+        content_type, body = _encoded(input)
+        options = {"output": "void", "timeout": _number(timeout), "stdout": "true" if stdout else ""}
+        reply = self._connection.decoded(
+            dict[str, Any],
+            "POST",
+            f"/v1/algo/{quote(algorithm)}",
+            content=body,
+            headers={"Content-Type": content_type},
+            params={name: value for name, value in options.items() if value},
+        )
+        return str(reply["request_id"])
+
+    def request(self, request_id: str) -> RequestInfo:
+        """How an asynchronous call stands."""
+        return self._connection.decoded(RequestInfo, "GET", f"/v1/requests/{_part(request_id)}")
+
+    def result(self, request_id: str) -> CallResult | None:
+        """The result of an asynchronous call; None while there is none. Raises AlgorithmFailed for its own errors."""
+        found = self.request(request_id)
+        return call_result(found.as_reply()) if found.ended else None
 
     # --- what happened ---
 
@@ -207,7 +232,8 @@ def _encoded(value: object) -> tuple[str, bytes]:
     return "application/json", json.dumps(value).encode()
 
 
-def _call_result(reply: dict[str, Any]) -> CallResult:
+def call_result(reply: dict[str, Any]) -> CallResult:
+    """A call's result as its reply has it. Raises AlgorithmFailed where that is an error."""
     if (error := reply.get("error")) is not None:
         message, kind = str(error.get("message", error)), str(error.get("error_type", ""))
         raise AlgorithmFailed(message, 200, kind, str(error.get("stacktrace") or ""))

@@ -8,7 +8,7 @@
     │   ├── AuthenticationError       401
     │   ├── PermissionDenied          403
     │   ├── NotFound                  404
-    │   │   ├── NoSuchAccount, NoSuchAlgorithm, NoSuchVersion, NoSuchBuild, NoSuchData
+    │   │   ├── NoSuchAccount, NoSuchAlgorithm, NoSuchVersion, NoSuchBuild, NoSuchData, NoSuchRequest
     │   ├── AlreadyExists             409
     │   ├── AlreadyPublished          409
     │   ├── TooLarge                  413
@@ -107,6 +107,10 @@ class NoSuchBuild(NotFound):
 
 class NoSuchData(NotFound):
     """There is no file or directory at that data path."""
+
+
+class NoSuchRequest(NotFound):
+    """No asynchronous call has that request id, or its result was kept for as long as results are and is gone."""
 
 
 class AlreadyExists(UsageError):

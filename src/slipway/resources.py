@@ -56,6 +56,26 @@ class BuildInfo(msgspec.Struct, frozen=True, kw_only=True):
     finished_at: str | None = None
 
 
+class RequestInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """How an asynchronous call stands. `result` and `error` are as a call's own reply has them."""
+
+    request_id: str
+    status: Literal["queued", "running", "succeeded", "failed"]
+    result: Any = None
+    error: dict[str, Any] | None = None
+    metadata: dict[str, Any] = {}
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has its outcome."""
+        return self.status in ("succeeded", "failed")
+
+    def as_reply(self) -> dict[str, Any]:
+        """What a call that waited would have been answered with."""
+        outcome = {"error": self.error} if self.error is not None else {"result": self.result}
+        return {**outcome, "metadata": self.metadata, "request_id": self.request_id}
+
+
 class AlgorithmInfo(msgspec.Struct, frozen=True, kw_only=True):
     """An algorithm, as of one version."""
 

@@ -29,6 +29,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     call_timeout_seconds: float = 300.0  # where neither caller nor version says otherwise
     call_timeout_max_seconds: float = 3000.0
     drain_seconds: float = 30.0  # how long calls in flight may take at shutdown
+    async_concurrency: int = 32  # asynchronous calls that run at once, of all versions
+    request_retention_seconds: float = 7 * 24 * 3600.0  # how long their inputs and results are kept
     build_timeout_seconds: float = 1800.0
     build_concurrency: int = 2
     payload_policy: Literal["none", "digest", "sample", "full"] = "full"  # what is kept of inputs and results
@@ -69,6 +71,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def files_directory(self) -> Path:
         """Hosted data."""
         return self.root / "files"
+
+    @property
+    def requests_directory(self) -> Path:
+        """Large inputs and results of asynchronous calls."""
+        return self.root / "requests"
 
     @property
     def git_directory(self) -> Path:

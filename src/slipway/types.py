@@ -156,6 +156,50 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     finished_at: float | None = None
 
 
+class AlgorithmFailure(msgspec.Struct, frozen=True, kw_only=True):
+    """An error of user code, flat: it may not unpickle, so it is never sent as an object."""
+
+    error_type: str  # one of the common API's error types
+    message: str
+    stack_trace: str = ""
+
+
+class AsyncCall(msgspec.Struct, frozen=True, kw_only=True):
+    """A call with `output=void` as it was admitted: all that running it needs but its input."""
+
+    request_id: str
+    caller: str  # account
+    key_id: str = ""
+    root_id: str = ""  # of the call tree, where another call made this one
+    parent_id: str = ""
+    origin: str = ""  # the account that called the root; empty: the caller
+    algorithm: str  # owner/name
+    version: str  # semantic version, or commit hash
+    version_id: str
+    gateway: str = ""  # that admitted it
+    timeout: float  # seconds
+    stdout: bool = False  # whether the caller asked for, and may see, what the algorithm prints
+    content_type: str  # of the input: json, text or binary
+    input_size: int
+    at_once: int = 1  # how many asynchronous calls of the version may run at a time
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """How an asynchronous call ended; its result is kept apart."""
+
+    status: int = 200
+    failure: AlgorithmFailure | None = None
+    result_type: str = ""  # json, text or binary
+    result_size: int = 0
+    result_file: str = ""  # where it is too large for the store
+    printed: bytes = b""
+    replica: str = ""
+    cold_start: bool = False
+    duration_us: int = 0
+    queue_us: int = 0
+    cpu_us: int = 0
+
+
 class Change(msgspec.Struct, frozen=True, kw_only=True):
     """One row of the store's change log: `kind` and `id` name what to read again."""
 
@@ -178,11 +222,3 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     versions: tuple[Version, ...] = ()
     routes: tuple[Route, ...] = ()
     removed: tuple[tuple[str, str], ...] = ()
-
-
-class AlgorithmFailure(msgspec.Struct, frozen=True, kw_only=True):
-    """An error of user code, flat: it may not unpickle, so it is never sent as an object."""
-
-    error_type: str  # one of the common API's error types
-    message: str
-    stack_trace: str = ""

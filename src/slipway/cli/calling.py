@@ -1,24 +1,30 @@
-"""`slipway call`."""
+"""`slipway call` and `slipway result`."""
 
 from __future__ import annotations
 
 import json
 import sys
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from slipway.cli.output import Json, print_json
+from slipway.cli.output import Json, print_json, say
 from slipway.cli.session import connect
-from slipway.resources import CallResult
+from slipway.client import Client, call_result
+from slipway.connection import ClientError
+from slipway.resources import CallResult, RequestInfo
 
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.05, 2.0
+_RESTARTING = 503
 _TEXT_SUFFIXES = (".txt", ".md", ".csv")
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command()(call)
+    app.command()(result)
 
 
 def call(
@@ -29,18 +35,56 @@ def call(
     raw: Annotated[bool, typer.Option("--raw", help="Print the bare result, binary too.")] = False,
     timeout: Annotated[float | None, typer.Option(min=0.1, help="Seconds that the call may take.")] = None,
     stdout: Annotated[bool, typer.Option("--stdout", help="Show what your algorithm printed.")] = False,
+    later: Annotated[bool, typer.Option("--async", help="Do not wait: print the request id.")] = False,
     as_json: Json = False,
 ) -> None:
     """Call an algorithm and print its result."""
     given = _input(value, data, file)
     with connect(timeout=(timeout or 3000.0) + 30.0) as client:
-        result = client.call(algorithm, given, timeout, stdout)
+        if later:
+            request_id = client.call_async(algorithm, given, timeout, stdout)
+            sys.stdout.write(json.dumps({"request_id": request_id}) + "\n" if as_json else request_id + "\n")
+            return
+        _print(client.call(algorithm, given, timeout, stdout), raw, as_json)
+
+
+def result(
+    request_id: Annotated[str, typer.Argument(metavar="REQUEST_ID", help="As `slipway call --async` printed it.")],
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until the call has ended.")] = False,
+    raw: Annotated[bool, typer.Option("--raw", help="Print the bare result, binary too.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Print the result of an asynchronous call, or how it stands."""
+    with connect() as client:
+        found = _ended(client, request_id) if wait else client.request(request_id)
+        if as_json:
+            print_json(found)
+        elif not found.ended:
+            say(found.status)
+        else:
+            _print(call_result(found.as_reply()), raw, as_json)
+
+
+def _ended(client: Client, request_id: str) -> RequestInfo:
+    pause = _FIRST_PAUSE_SECONDS
+    while True:
+        try:
+            if (found := client.request(request_id)).ended:
+                return found
+        except ClientError as error:
+            if error.http_status != _RESTARTING:
+                raise
+        time.sleep(pause)
+        pause = min(pause * 1.5, _LONGEST_PAUSE_SECONDS)
+
+
+def _print(found: CallResult, raw: bool, as_json: bool) -> None:
     if as_json:
-        print_json(result)
+        print_json(found)
         return
-    if result.stdout:
-        sys.stderr.write(result.stdout)
-    _show(result, raw)
+    if found.stdout:
+        sys.stderr.write(found.stdout)
+    _show(found, raw)
 
 
 def _input(value: str | None, data: str | None, file: Path | None) -> Any:  # noqa: ANN401 - any JSON

@@ -25,10 +25,12 @@ from slipway.control import (
     observation,
     openapi,
     publications,
+    requests,
     source,
     users,
     versions,
 )
+from slipway.control.asynchronous.service import AsyncCalls
 from slipway.control.context import Context
 from slipway.control.feeds import TellFirst
 from slipway.control.first_start import ensure_admin
@@ -76,12 +78,16 @@ async def _run(settings: Settings, store: Store) -> None:
     runner = JobRunner(store, {JOB_KIND: builds.run}, settings.build_concurrency)
     context = Context(settings, store, journal, hosts, builds, files, runner.wake)
     checkpointer = Checkpointer(settings.journal_directory, settings.root / "ledger.key")
+    calls = AsyncCalls(settings, store)
     try:
         await builds.recover()
-        await _serve(context, runner.run(), checkpointer.run(checkpoints), make_missing_repositories(context))
+        await calls.recover()
+        work = [runner.run(), checkpointer.run(checkpoints), make_missing_repositories(context), *calls.work()]
+        await _serve(context, calls, work)
     finally:
         context.refusals.flush()
         hosts.stop()
+        await calls.close()
         await asyncio.to_thread(checkpoints.close)
         await asyncio.to_thread(journal.close)
 
@@ -100,7 +106,18 @@ def public_application(context: Context) -> FastAPI:
     app.state.context = context
     app.openapi = lambda: openapi.describe(app)  # type: ignore[method-assign]
     errors.install(app)
-    for module in (users, algorithms, publications, versions, source, data, observation, environments, health):
+    for module in (
+        users,
+        algorithms,
+        publications,
+        versions,
+        source,
+        data,
+        requests,
+        observation,
+        environments,
+        health,
+    ):
         app.include_router(module.router)
     app.mount("/git", source.git_application(context))
     app.add_middleware(BoundedBodies)
@@ -115,13 +132,13 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def _serve(context: Context, *work: Coroutine[Any, Any, None]) -> None:
+async def _serve(context: Context, calls: AsyncCalls, work: Sequence[Coroutine[Any, Any, None]]) -> None:
     """Serve, and do the work beside it, until SIGTERM, or until some of the work fails, which is raised."""
     settings = context.settings
     public = _server(TellFirst(public_application(context), context.feeds))
     servers = {
         public: _unix_listener(settings.control_socket),
-        _server(internal_application(context)): _unix_listener(settings.internal_socket),
+        _server(internal_application(context, calls.intake)): _unix_listener(settings.internal_socket),
     }
 
     def stop() -> None:

@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 
 from slipway.access.decisions import Action, Resource, authorize
 from slipway.access.principals import Principal
+from slipway.control.asynchronous.files import RequestFiles
 from slipway.control.feeds import Feeds
 from slipway.control.refusals import Refusals
 from slipway.control.stopping import Stopping
@@ -39,6 +40,7 @@ class Context:
     ) -> None:
         self.settings, self.store, self.journal = settings, store, journal
         self.hosts, self.builds, self.files = hosts, builds, files
+        self.request_files = RequestFiles(settings.requests_directory)
         self.feeds = Feeds(store)
         self.refusals = Refusals(journal)
         self.stopping = Stopping()

@@ -1,4 +1,6 @@
-"""What only the platform's own processes reach: the gateways' feed, and pushes as git's hook reports them."""
+"""What only the platform's own processes reach: the gateways' feed, pushes as git's hook reports them, and the
+gateways' asynchronous calls.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +12,10 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
+from slipway.control.asynchronous.intake import Intake
 from slipway.control.context import Context
 from slipway.errors import SlipwayError
+from slipway.wire.handover import PATH, decode_submissions, encode_taken
 
 
 class Push(msgspec.Struct, frozen=True):
@@ -24,7 +28,7 @@ class Push(msgspec.Struct, frozen=True):
     ref: str = ""
 
 
-def internal_application(context: Context) -> Starlette:
+def internal_application(context: Context, intake: Intake | None = None) -> Starlette:
     """The ASGI application of the internal socket."""
 
     async def feed(_request: Request) -> Response:
@@ -38,7 +42,22 @@ def internal_application(context: Context) -> Starlette:
             return Response(f"{error}\n", 400, media_type="text/plain")
         return StreamingResponse(_build_lines(context, push), media_type="text/plain; charset=utf-8")
 
-    return Starlette(routes=[Route("/feed", feed), Route("/pushes", pushes, methods=["POST"])])
+    async def asynchronous(request: Request) -> Response:
+        if intake is None or context.stopping.begun:
+            return Response(status_code=503)
+        try:
+            taken = await intake.take(decode_submissions(await request.body()))
+        except SlipwayError as error:
+            return Response(f"{error}\n", error.status, media_type="text/plain")
+        return Response(encode_taken(taken), media_type="application/msgpack")
+
+    return Starlette(
+        routes=[
+            Route("/feed", feed),
+            Route("/pushes", pushes, methods=["POST"]),
+            Route(PATH, asynchronous, methods=["POST"]),
+        ]
+    )
 
 
 async def _build_lines(context: Context, push: Push) -> AsyncIterator[str]:

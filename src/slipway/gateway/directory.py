@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 from slipway.access.principals import Principal
-from slipway.errors import AuthenticationError
+from slipway.errors import AuthenticationError, CapacityError
 from slipway.routing.table import RouteTable
 from slipway.types import Account, Key, Snapshot, Version
 
@@ -45,10 +45,15 @@ class Directory:
         return True
 
     def principal(self, key_text: str | None) -> Principal:
-        """Who holds this key; raises AuthenticationError when nobody does, or there is none."""
+        """Who holds this key; raises AuthenticationError when nobody does, or there is none.
+
+        Raises CapacityError while it is not known yet who holds which.
+        """
         key = self._keys.get(hashlib.sha256(key_text.encode()).digest()) if key_text else None
         account = self._accounts.get(key.account_id) if key else None
         if key is None or account is None:
+            if self.revision < 0:
+                raise CapacityError("the gateway has just started and does not know the keys yet")
             raise AuthenticationError("the API key is missing, unknown or revoked")
         return Principal(account=account, key_id=key.id)
 

@@ -15,10 +15,8 @@ from slipway.gateway.replies import (
     refusal_headers,
     response,
     result_body,
-    void_body,
 )
 from slipway.ids import id_text
-from slipway.journal.records import Phase
 
 if TYPE_CHECKING:
     from slipway.gateway.invoke import Invoker
@@ -31,7 +29,7 @@ _JSON = b"application/json"
 class Exchange:
     """From an admitted request to its recorded reply, whoever carries the bytes."""
 
-    __slots__ = ("_admitted", "_call", "_extra", "_invoker", "_reply", "_response", "_void_sent")
+    __slots__ = ("_admitted", "_call", "_extra", "_invoker", "_reply", "_response")
 
     def __init__(self, invoker: Invoker, admitted: Admitted, extra: bytes, reply: Reply) -> None:
         self._invoker = invoker
@@ -40,19 +38,15 @@ class Exchange:
         self._reply = reply
         self._call: Call | None = None
         self._response = b""
-        self._void_sent = False
 
     def begin(self, call: Call) -> None:
-        """Hand the call over; with `output=void` the reply leaves as soon as the start is on disk."""
+        """Hand the call over."""
         self._call = call
-        if self._admitted.output == "void":
-            self._invoker.recorder.record(call, self._admitted, "start", self._started, self._unrecorded)
-        else:
-            self._invoker.submit(call)
+        self._invoker.submit(call)
 
     def abandon(self) -> None:
         """The caller closed its connection."""
-        if self._call is not None and not self._call.done and self._admitted.output != "void":
+        if self._call is not None and not self._call.done:
             self._invoker.withdraw(self._call)
 
     def accepted(self, call: Call) -> None:
@@ -61,12 +55,8 @@ class Exchange:
     def completed(self, call: Call) -> None:
         """The outcome is there: render it, and let it go once its record is on disk."""
         self._invoker.ended()
-        phase: Phase = "call"
-        if self._admitted.output == "void":
-            phase = "end"
-        else:
-            self._response = self._render(call)
-        self._invoker.recorder.record(call, self._admitted, phase, self._durable, self._unrecorded)
+        self._response = self._render(call)
+        self._invoker.recorder.record(call, self._admitted, "call", self._durable, self._unrecorded)
 
     def _render(self, call: Call) -> bytes:
         request_id, admitted = id_text(call.id), self._admitted
@@ -82,24 +72,12 @@ class Exchange:
         return response(200, _JSON, self._extra, result_body(call, request_id, admitted.stdout))
 
     def _durable(self) -> None:
-        if not self._void_sent:
-            self._reply(self._response)
-
-    def _started(self) -> None:
-        call = self._call
-        assert call is not None
-        self._void_sent = True
-        self._reply(response(200, _JSON, self._extra, void_body(id_text(call.id))))
-        self._invoker.submit(call)
+        self._reply(self._response)
 
     def _unrecorded(self) -> None:
         """The disk is full: a result that cannot be recorded is not given out."""
         call = self._call
         assert call is not None
-        if self._void_sent:
-            return
-        if self._admitted.output == "void":
-            self._invoker.ended()
         self._reply(refusal(DiskFull("the call cannot be recorded: the disk is full"), self._extra, id_text(call.id)))
 
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from slipway.errors import AuthenticationError, DiskFull, SlipwayError, TooLarge
-from slipway.gateway.admission import Admission, checked_body, split_target
+from slipway.errors import AuthenticationError, CapacityError, DiskFull, SlipwayError, TooLarge
+from slipway.gateway.admission import Admission, Admitted, checked_body, split_target
 from slipway.gateway.call import Call
 from slipway.gateway.dispatch import Dispatcher
 from slipway.gateway.exchange import Exchange, Reply, refusal
+from slipway.gateway.handover import Handover, async_call
 from slipway.gateway.recorder import Recorder
-from slipway.ids import id_text, new_id_bytes
+from slipway.gateway.replies import response, void_body
+from slipway.ids import id_bytes, id_text, new_id_bytes
 from slipway.settings import Settings
+from slipway.wire.handover import Submission
 
 Headers = Sequence[tuple[bytes, bytes]]  # names in lower case
 
@@ -20,8 +23,16 @@ Headers = Sequence[tuple[bytes, bytes]]  # names in lower case
 class Invoker:
     """The call path behind whatever carried the request."""
 
-    def __init__(self, settings: Settings, admission: Admission, dispatcher: Dispatcher, recorder: Recorder) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        admission: Admission,
+        dispatcher: Dispatcher,
+        recorder: Recorder,
+        handover: Handover,
+    ) -> None:
         self.recorder = recorder
+        self._handover = handover
         self.in_flight = 0
         self.body_limit = settings.body_limit_bytes
         self._admission, self._dispatcher = admission, dispatcher
@@ -49,6 +60,9 @@ class Invoker:
         except SlipwayError as error:
             self.refuse(error, target, authorization, extra, reply)
             return None
+        if admitted.output == "void":
+            self._hand_over(admitted, kind, body, extra, reply)
+            return None
         exchange = Exchange(self, admitted, extra, reply)
         caller = admitted.principal.account.name
         deadline = arrived + admitted.timeout
@@ -67,7 +81,7 @@ class Invoker:
         algorithm = _algorithm(target)
         try:
             principal = self._admission.caller(authorization)
-        except AuthenticationError:
+        except (AuthenticationError, CapacityError):
             self.recorder.count_unauthenticated(algorithm)
             reply(refusal(error, extra, ""))
             return
@@ -77,6 +91,25 @@ class Invoker:
             reply(refusal(error, extra, id_text(identity)))
 
         identity = self.recorder.refused(name, key_id, algorithm, error.status, error.error_type, durable)
+
+    def _hand_over(self, admitted: Admitted, kind: str, body: bytes, extra: bytes, reply: Reply) -> None:
+        """An asynchronous call: its reply leaves when control has it safe."""
+        call = async_call(admitted, kind, len(body), self.recorder.gateway)
+        self.in_flight += 1
+
+        def taken(error: SlipwayError | None) -> None:
+            self.ended()
+            if error is None:
+                reply(response(200, b"application/json", extra, void_body(call.request_id)))
+                return
+
+            def durable() -> None:
+                reply(refusal(error, extra, call.request_id))
+
+            status, kind, known = error.status, error.error_type, id_bytes(call.request_id)
+            self.recorder.refused(call.caller, call.key_id, call.algorithm, status, kind, durable, known)
+
+        self._handover.submit(Submission(call, body), taken)
 
     def submit(self, call: Call) -> None:
         """Send a call on its way."""

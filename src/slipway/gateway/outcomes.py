@@ -7,11 +7,16 @@ from slipway.errors import SlipwayError
 from slipway.gateway.call import Call
 from slipway.types import AlgorithmFailure
 from slipway.wire.frames import ERROR, REPLY, encode, encode_fields
+from slipway.wire.messages import STOPPED
 
 _REFUSALS = {
     name: kind for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, SlipwayError)
 }
 _MESSAGE_LIMIT = 16 * 1024
+
+# Ends of which nobody knows the reason: the platform's own processes were lost.
+WORKER_LOST = AlgorithmFailure(error_type="SystemExit", message="the worker ended during the call")
+GATEWAY_LOST = AlgorithmFailure(error_type="SystemError", message="the gateway that ran the call was lost")
 
 
 def reply_frame(call: Call) -> bytes:
@@ -27,6 +32,8 @@ def reply_frame(call: Call) -> bytes:
         return encode(ERROR, call.id, encode_fields({**fields, **_refusal_fields(call.refusal)}))
     if call.failure is not None:
         failed = {"type": call.failure.error_type, "message": call.failure.message[:_MESSAGE_LIMIT]}
+        if _is_lost(call.failure):
+            failed["lost"] = "1"
         return encode(ERROR, call.id, encode_fields({**fields, **failed}), call.failure.stack_trace.encode())
     return encode(REPLY, call.id, encode_fields({**fields, "content_type": call.result_type}), call.result)
 
@@ -44,6 +51,11 @@ def outcome_from_error(fields: dict[str, str], body: bytes) -> SlipwayError | Al
     return AlgorithmFailure(
         error_type=fields["type"], message=fields["message"], stack_trace=body.decode("utf-8", "replace")
     )
+
+
+def _is_lost(failure: AlgorithmFailure) -> bool:
+    """Whether the call may well succeed when it is run again: it was ended from outside."""
+    return failure in (WORKER_LOST, GATEWAY_LOST) or (failure.message.startswith(STOPPED) and not failure.stack_trace)
 
 
 def _refusal_fields(error: SlipwayError) -> dict[str, str]:

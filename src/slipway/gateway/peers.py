@@ -14,9 +14,9 @@ from pathlib import Path
 
 from slipway.errors import CapacityError, SlipwayError
 from slipway.gateway.call import Call
-from slipway.gateway.outcomes import failure_frame, outcome_from_error, reply_frame
+from slipway.gateway.outcomes import GATEWAY_LOST, failure_frame, outcome_from_error, reply_frame
 from slipway.gateway.tasks import background
-from slipway.types import AlgorithmFailure, Version
+from slipway.types import Version
 from slipway.wire.frames import (
     ACCEPTED,
     CALL,
@@ -34,7 +34,6 @@ from slipway.wire.frames import (
 
 _RETRY_SECONDS = 0.02
 _UNKNOWN_VERSION_SECONDS = 2.0  # how long a peer's feed may lag behind ours
-_PEER_LOST = AlgorithmFailure(error_type="SystemError", message="the gateway that ran the call was lost")
 
 Submit = Callable[[Call], None]
 
@@ -112,7 +111,7 @@ class PeerLink(asyncio.Protocol):
 
     def _lost(self, call: Call) -> None:
         if call.begun:
-            call.fail(_PEER_LOST)
+            call.fail(GATEWAY_LOST)
         elif call.retried:
             call.refuse(CapacityError("two gateways were lost before they took the call"))
         else:
@@ -157,10 +156,12 @@ class PeerLink(asyncio.Protocol):
 
 
 class PeerSession(asyncio.Protocol):
-    """The other side: calls that another gateway hands to us. The sink of each of them."""
+    """The other side: calls that another gateway, or control, hands to us. The sink of each of them."""
 
-    def __init__(self, submit: Submit, withdraw: Submit, find: Callable[[str], Version | None], max_body: int) -> None:
-        self._submit, self._withdraw, self._find = submit, withdraw, find
+    def __init__(
+        self, submit: Submit, route: Submit, withdraw: Submit, find: Callable[[str], Version | None], max_body: int
+    ) -> None:
+        self._submit, self._route, self._withdraw, self._find = submit, route, withdraw, find
         self._decoder = Decoder(max_body)
         self._calls: dict[bytes, Call] = {}
         self._transport: asyncio.Transport | None = None
@@ -196,7 +197,11 @@ class PeerSession(asyncio.Protocol):
         arrived, deadline = float(fields["arrived"]), float(fields["deadline"])
         call = Call(frame.call, version, frame.body, fields["content_type"], fields["caller"], arrived, deadline, self)
         self._calls[call.id] = call
-        self._submit(call)
+        # Control does not know whose the version is; a gateway does, and has chosen this one.
+        if "route" in fields:
+            self._route(call)
+        else:
+            self._submit(call)
 
     async def _version(self, version_id: str) -> Version | None:
         patience = time.monotonic() + _UNKNOWN_VERSION_SECONDS
@@ -234,7 +239,7 @@ class Peers:
         with contextlib.suppress(FileNotFoundError):
             path.unlink()
         self._server = await asyncio.get_running_loop().create_unix_server(
-            lambda: PeerSession(submit, withdraw, find, self._max_body), str(path)
+            lambda: PeerSession(submit, self._submit, withdraw, find, self._max_body), str(path)
         )
         path.chmod(0o600)
 

@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 
 from slipway.errors import CallerGone, CapacityError, DeadlineExceeded, QueueFull
 from slipway.gateway.call import Call
+from slipway.gateway.outcomes import WORKER_LOST
 from slipway.gateway.replica import ReplicaConnection
 from slipway.routing.scaling import wanted_replicas
 from slipway.types import AlgorithmFailure, Version
@@ -137,7 +138,7 @@ class VersionQueue:
             _fail_all(begun, reason)
             return
         self._unexplained[replica.id] = begun
-        asyncio.get_running_loop().call_later(_REASON_SECONDS, self._explain, replica.id, _UNKNOWN_EXIT)
+        asyncio.get_running_loop().call_later(_REASON_SECONDS, self._explain, replica.id, WORKER_LOST)
 
     def exited(self, message: Exited) -> None:
         """The host says why a replica ended, before or after its socket was seen to close."""
@@ -225,9 +226,6 @@ class VersionQueue:
 
     def _explain(self, replica_id: str, failure: AlgorithmFailure) -> None:
         _fail_all(self._unexplained.pop(replica_id, ()), failure)
-
-
-_UNKNOWN_EXIT = AlgorithmFailure(error_type="SystemExit", message="the worker ended during the call")
 
 
 def _fail_all(calls: list[Call] | deque[Call] | tuple[()], failure: AlgorithmFailure) -> None:

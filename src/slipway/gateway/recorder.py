@@ -22,7 +22,7 @@ class Recorder:
     """The only user of the gateway's journal."""
 
     def __init__(self, journal: JournalWriter, gateway: str) -> None:
-        self._journal, self._gateway = journal, gateway
+        self._journal, self.gateway = journal, gateway
         self._refused: Counter[str] = Counter()
 
     @property
@@ -55,13 +55,15 @@ class Recorder:
             input_type=call.content_type,
             result_size=len(call.result),
             result_type=call.result_type if call.result else "",
-            gateway=self._gateway,
+            gateway=self.gateway,
         )
         self._journal.append(record, _payload(call), durable, failed)
 
-    def refused(self, caller: str, key_id: str, algorithm: str, status: int, error_type: str, durable: Done) -> bytes:
-        """Record a request that was refused after authentication; returns the id it was given."""
-        identity = new_id_bytes()
+    def refused(
+        self, caller: str, key_id: str, algorithm: str, status: int, error_type: str, durable: Done, known: bytes = b""
+    ) -> bytes:
+        """Record a request that was refused after authentication; returns its id, a new one unless it is `known`."""
+        identity = known or new_id_bytes()
         record = CallRecord(
             time=time.time(),
             call_id=identity,
@@ -73,7 +75,7 @@ class Recorder:
             algorithm=algorithm,
             status=status,
             error_type=error_type,
-            gateway=self._gateway,
+            gateway=self.gateway,
         )
         self._journal.append(record, None, durable, durable)
         return identity

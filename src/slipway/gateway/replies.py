@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 import http
 
 import msgspec
 
 from slipway.errors import AuthenticationError, SlipwayError
 from slipway.gateway.call import Call
+from slipway.types import AlgorithmFailure
+from slipway.wire.answers import error_object, failure_metadata, metadata_json, result_json
 
 _encode = msgspec.json.encode
 _STATUS = {
@@ -26,18 +27,9 @@ def response(status: int, content_type: bytes, extra: bytes, body: bytes) -> byt
 
 def result_body(call: Call, request_id: str, stdout: bool) -> bytes:
     """`{"result":…,"metadata":{…},"request_id":…}` of a call that succeeded."""
-    kind = call.result_type
-    if kind == "json":
-        result = call.result
-    elif kind == "text":
-        result = _encode(call.result.decode("utf-8", "replace"))
-    else:
-        result = b'"%b"' % base64.b64encode(call.result)
-    return b'{"result":%b,"metadata":{"content_type":"%b","duration":%b%b},"request_id":"%b"}' % (
-        result,
-        kind.encode(),
-        _seconds(call.duration_us),
-        b',"stdout":' + _encode(call.output.decode("utf-8", "replace")) if stdout else b"",
+    return b'{"result":%b,"metadata":%b,"request_id":"%b"}' % (
+        result_json(call.result_type, call.result),
+        metadata_json(call.result_type, call.duration_us, call.output if stdout else None),
         request_id.encode(),
     )
 
@@ -51,21 +43,14 @@ def failure_body(call: Call, request_id: str, stdout: bool) -> bytes:
     """An error of the algorithm, which the common API answers with status 200."""
     failure = call.failure
     assert failure is not None
-    metadata: dict[str, object] = {"duration": call.duration_us / 1e6}
-    if stdout:
-        metadata["stdout"] = call.output.decode("utf-8", "replace")
-    return _encode(
-        {
-            "error": _error(failure.message, failure.error_type, failure.stack_trace),
-            "metadata": metadata,
-            "request_id": request_id,
-        }
-    )
+    metadata = failure_metadata(call.duration_us, call.output if stdout else None)
+    return _encode({"error": error_object(failure), "metadata": metadata, "request_id": request_id})
 
 
 def refusal_body(error: SlipwayError, request_id: str) -> bytes:
     """A refusal of the platform, in the same form as an algorithm's error."""
-    return _encode({"error": _error(str(error), error.error_type, ""), "metadata": {}, "request_id": request_id})
+    failure = AlgorithmFailure(error_type=error.error_type, message=str(error))
+    return _encode({"error": error_object(failure), "metadata": {}, "request_id": request_id})
 
 
 def refusal_headers(error: SlipwayError) -> bytes:
@@ -80,12 +65,3 @@ def refusal_headers(error: SlipwayError) -> bytes:
 def void_body(request_id: str) -> bytes:
     """The answer to `output=void`: the work goes on."""
     return b'{"async":"void","request_id":"%b"}' % request_id.encode()
-
-
-def _error(message: str, error_type: str, stack_trace: str) -> dict[str, str]:
-    # Clients of either spelling exist.
-    return {"message": message, "error_type": error_type, "stacktrace": stack_trace, "stack_trace": stack_trace}
-
-
-def _seconds(microseconds: int) -> bytes:
-    return b"%d.%06d" % divmod(microseconds, 1_000_000)

@@ -17,6 +17,7 @@ from slipway.gateway.application import Application
 from slipway.gateway.directory import Directory
 from slipway.gateway.dispatch import Dispatcher
 from slipway.gateway.feed import follow_feed
+from slipway.gateway.handover import Handover
 from slipway.gateway.hosts import host_link
 from slipway.gateway.invoke import Invoker
 from slipway.gateway.peers import Peers
@@ -61,7 +62,8 @@ async def run(settings: Settings, name: str, listener: socket.socket) -> None:
     peers = Peers(settings.run_directory, name, dispatcher.submit, settings.reply_limit_bytes)
     host = host_link(settings.host_socket, name, dispatcher)
     dispatcher.connect(host, peers)
-    invoker = Invoker(settings, admission, dispatcher, Recorder(journal, name))
+    handover = Handover(settings.internal_socket)
+    invoker = Invoker(settings, admission, dispatcher, Recorder(journal, name), handover)
 
     def apply(snapshot: Snapshot) -> None:
         if directory.apply(snapshot):
@@ -80,6 +82,7 @@ async def run(settings: Settings, name: str, listener: socket.socket) -> None:
         peers.close()
         host.stop()
         await application.close()
+        await handover.close()
         journal.close()
 
 
@@ -110,7 +113,7 @@ async def _serve(
 
 
 async def _drained(invoker: Invoker, seconds: float) -> None:
-    """Calls without a connection (`output=void`) are in flight too."""
+    """Until control has taken them, asynchronous calls are in flight too."""
     patience = time.monotonic() + seconds
     while invoker.in_flight and time.monotonic() < patience:
         await asyncio.sleep(0.02)

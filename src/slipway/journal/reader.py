@@ -25,6 +25,7 @@ _FRAMES = 1000  # read at a time
 _ENTRIES = 20_000  # after which no further frame is read at once
 _BATCH = 500  # entries
 _SLACK_SECONDS = 3600.0
+_BRIEF_SLACK_SECONDS = 60.0
 
 
 class Cursor(msgspec.Struct, frozen=True):
@@ -87,6 +88,12 @@ def read_all(directory: Path, since: float = 0.0, *, caller: str = "", algorithm
     return filter(wanted.passes, _merged(directory, _starts(directory, since)))
 
 
+def read_writer(directory: Path, writer: str, since: float = 0.0) -> Iterator[Entry]:
+    """One writer's entries from that time on, in the order in which it wrote them."""
+    stream = _stream(directory, writer, _starts(directory, since, _BRIEF_SLACK_SECONDS))
+    return (entry for entry in stream if entry.record.time >= since)
+
+
 def follow(
     directory: Path, since: float = 0.0, *, caller: str = "", algorithm: str = "", pause_seconds: float = 0.1
 ) -> Iterator[list[Entry]]:
@@ -129,7 +136,7 @@ def _stream(directory: Path, writer: str, cursors: dict[str, Cursor]) -> Iterato
         cursor = after
 
 
-def _starts(directory: Path, since: float) -> dict[str, Cursor]:
+def _starts(directory: Path, since: float, slack: float = _SLACK_SECONDS) -> dict[str, Cursor]:
     """Cursors behind the closed segments that end before `since`: their last write is no older than their last record.
 
     (Give or take what a loss of power does to the time of a file's last change.)
@@ -137,7 +144,7 @@ def _starts(directory: Path, since: float) -> dict[str, Cursor]:
     starts: dict[str, Cursor] = {}
     for writer in writers(directory):
         for path in segments(directory / writer)[:-1]:
-            if path.stat().st_mtime + _SLACK_SECONDS >= since:
+            if path.stat().st_mtime + slack >= since:
                 break
             starts[writer] = Cursor(int(path.stem) + 1)
     return starts

@@ -47,6 +47,7 @@ class CallRecord(
         "result_type": "rt",
         "result_digest": "rh",
         "gateway": "gw",
+        "job": "jo",
     },
 ):
     """One call that was answered; or its start or end, where these are recorded apart."""
@@ -79,6 +80,7 @@ class CallRecord(
     result_type: str = ""
     result_digest: bytes = b""
     gateway: str = ""
+    job: bool = False  # durable: it survives whoever wrote its start, and ends another day
 
 
 class EventRecord(

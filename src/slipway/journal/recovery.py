@@ -53,8 +53,10 @@ def recover(directory: Path) -> Recovered:
 
 
 def track(open_calls: OpenCalls, record: Record) -> None:
-    """Keep `open_calls` the starts that have no end yet."""
+    """Keep `open_calls` the starts that have no end yet, and will have none once this process is gone."""
     if isinstance(record, CallRecord):
+        if record.job:
+            return  # whoever keeps the job sees to its end
         if record.phase == "start":
             open_calls[record.call_id] = record
         elif record.phase == "end":

@@ -34,6 +34,14 @@ async def insert_new(connection: AsyncConnection, table: Table, values: Mapping[
     return (await connection.execute(statement)).first() is not None
 
 
+async def insert_all_new(connection: AsyncConnection, table: Table, rows: Sequence[Mapping[str, Any]]) -> set[str]:
+    """Insert those rows whose key, a text, is not taken; the keys of these."""
+    build: Any = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    key = next(iter(table.primary_key.columns))
+    statement = build(table).on_conflict_do_nothing().returning(key)
+    return set((await connection.execute(statement, list(rows))).scalars())
+
+
 def chunks(values: Sequence[str]) -> Iterator[Sequence[str]]:
     """Pieces small enough for one IN (…)."""
     for start in range(0, len(values), _CHUNK):

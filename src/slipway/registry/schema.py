@@ -150,6 +150,24 @@ jobs = _table(
     Index(None, "state", "deadline_at"),
 )
 
+# Asynchronous calls: their inputs and results, unless these are so large that they lie in files. Each has a job, of
+# kind `call` and with its id as key, until it has an outcome.
+requests = _table(
+    "requests",
+    Column("id", Text, primary_key=True),
+    _text("caller"),
+    _text("version_id"),  # no reference: the version may be deleted before it runs
+    _text("state"),  # pending; settled: it has an outcome; recorded: and that stands in the journal
+    Column("call", LargeBinary, nullable=False),
+    Column("input", LargeBinary),
+    Column("outcome", LargeBinary),
+    Column("result", LargeBinary),
+    _seconds("created_at"),
+    _seconds("finished_at", nullable=True),
+    Index(None, "state", "created_at"),
+    Index(None, "finished_at"),
+)
+
 # One row. Taking the next value locks it until the commit: that is what puts the changes into commit order.
 revision = _table(
     "revision",

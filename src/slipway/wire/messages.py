@@ -8,6 +8,8 @@ import msgspec
 
 from slipway.types import AlgorithmFailure, Version
 
+STOPPED = "the worker was stopped"  # so begins the message where the platform itself has ended a worker
+
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=str.lower):
     """Base of all messages; encoded as JSON with its kind."""

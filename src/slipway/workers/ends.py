@@ -6,6 +6,7 @@ import os
 import signal
 
 from slipway.types import AlgorithmFailure
+from slipway.wire.messages import STOPPED
 from slipway.workers.processes import WorkerProcess
 
 # How a process looks that the kernel, or a library whose allocation failed, has ended for want of memory.
@@ -36,7 +37,7 @@ def over_limit(memory_bytes: int) -> AlgorithmFailure:
 
 def stopped(reason: str) -> AlgorithmFailure:
     """The platform had no more use for it."""
-    return AlgorithmFailure(error_type="SystemExit", message=f"the worker was stopped: {reason}")
+    return AlgorithmFailure(error_type="SystemExit", message=f"{STOPPED}: {reason}")
 
 
 def out_of_time() -> AlgorithmFailure:

@@ -11,7 +11,7 @@ from slipway.ids import new_id
 from slipway.settings import Settings
 from slipway.types import AlgorithmFailure, Version
 from slipway.workers.conversation import Conversation
-from slipway.workers.ends import explain, over_limit
+from slipway.workers.ends import explain, over_limit, stopped
 from slipway.workers.nursery import Nursery
 from slipway.workers.processes import WorkerProcess
 from slipway.workers.replicas import HostedReplica, LoadFailed, WorkerEnded
@@ -78,7 +78,7 @@ class Fleet:
     def stop(self) -> None:
         """Kill everything."""
         for replica in list(self.replicas.values()):
-            replica.process.kill()
+            self.kill(replica, stopped("its host ended"))
         self._nursery.stop()
 
     async def _loaded(self, version: Version, started: float) -> HostedReplica:

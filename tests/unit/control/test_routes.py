@@ -11,7 +11,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute, Mount
 
-from slipway.control import algorithms, data, environments, observation, publications, source, users, versions
+from slipway.control import algorithms, data, environments, observation, publications, requests, source, users, versions
 from slipway.control.app import public_application
 from slipway.control.authentication import is_decision
 from slipway.control.context import Context
@@ -19,7 +19,7 @@ from slipway.release.githttp import GitHttp
 
 # Health says nothing about anybody, and the description is the same for all.
 OPEN = {"/health/live", "/health/ready", "/v1/openapi.json"}
-MODULES = (users, algorithms, publications, versions, source, data, observation, environments)
+MODULES = (users, algorithms, publications, versions, source, data, requests, observation, environments)
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "management-api.md"
 
 
