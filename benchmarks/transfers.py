@@ -163,7 +163,7 @@ def _filled(response: http.client.HTTPResponse, buffer: memoryview) -> bool:
 
 
 def _transfer(verb: str, url: str, key: str, files: str, size: str) -> None:
-    os.nice(19)
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     client = _Client(url, key, int(size))
     work = client.upload if verb == "upload" else client.download
     with ThreadPoolExecutor(int(files)) as pool:

@@ -1,11 +1,18 @@
-"""Receiving a file in threads: the event loop never waits for the disk, and one chunk is in memory at a time."""
+"""Receiving a file in threads: the event loop never waits for the disk, and one chunk is in memory at a time.
+
+What is written goes to the disk at once, a chunk at a time. Left to the kernel it goes there by the second's worth,
+and whoever syncs the record of a call meanwhile waits behind it: 7 ms where a chunk holds it up for 0.4.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import ctypes
+import functools
 import hashlib
 import os
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO, ParamSpec, TypeVar
 
@@ -13,6 +20,14 @@ import msgspec
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+_WHOLE_STEP = 1 | 2 | 4  # SYNC_FILE_RANGE_WAIT_BEFORE, _WRITE, _WAIT_AFTER
+_sync_file_range = ctypes.CDLL(None, use_errno=True).sync_file_range
+_sync_file_range.argtypes = [ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint]
+
+# One at a time keeps the disk busy; more would only queue there, before the records of calls.
+_writer = ThreadPoolExecutor(1, "upload")
 
 
 class Written(msgspec.Struct, frozen=True):
@@ -28,7 +43,7 @@ async def receive(upload: Path, chunks: AsyncIterator[bytes]) -> Written:
     file = await in_thread(_create, upload)
     try:
         async for chunk in chunks:
-            await in_thread(_append, file, chunk, digest)
+            await _in_executor(_writer, functools.partial(_append, file, chunk, digest, size))
             size += len(chunk)
         await in_thread(os.fsync, file.fileno())
     finally:
@@ -38,7 +53,11 @@ async def receive(upload: Path, chunks: AsyncIterator[bytes]) -> Written:
 
 async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """As asyncio.to_thread; when cancelled it first waits for the thread, which may still use an open file."""
-    work = asyncio.ensure_future(asyncio.to_thread(function, *args, **kwargs))
+    return await _in_executor(None, functools.partial(function, *args, **kwargs))
+
+
+async def _in_executor(executor: Executor | None, function: Callable[[], T]) -> T:
+    work = asyncio.get_running_loop().run_in_executor(executor, function)
     try:
         return await asyncio.shield(work)
     except asyncio.CancelledError:
@@ -59,8 +78,10 @@ def _create(upload: Path) -> BinaryIO:
     return open(upload, "xb", buffering=0)
 
 
-def _append(file: BinaryIO, chunk: bytes, digest: hashlib._Hash) -> None:
+def _append(file: BinaryIO, chunk: bytes, digest: hashlib._Hash, offset: int) -> None:
     digest.update(chunk)
     rest = memoryview(chunk)
     while rest:
         rest = rest[file.write(rest) :]
+    # Whether it came there is asked by fsync, at the end.
+    _sync_file_range(file.fileno(), offset, len(chunk), _WHOLE_STEP)
