@@ -9,6 +9,7 @@
     │   ├── PermissionDenied          403
     │   ├── NotFound                  404
     │   │   ├── NoSuchAccount, NoSuchAlgorithm, NoSuchVersion, NoSuchBuild, NoSuchData, NoSuchRequest
+    │   │   │   └── NoSuchOrganization  (below NoSuchAccount)
     │   ├── AlreadyExists             409
     │   ├── AlreadyPublished          409
     │   ├── TooLarge                  413
@@ -91,6 +92,12 @@ class NotFound(UsageError):
 
 class NoSuchAccount(NotFound):
     """No account has that name."""
+
+
+class NoSuchOrganization(NoSuchAccount):
+    """No organization has that name, or you are not one of its members."""
+
+    code = 3100
 
 
 class NoSuchAlgorithm(NotFound):

@@ -14,14 +14,25 @@ JobState = Literal["queued", "running", "succeeded", "failed"]
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):
-    """A user (organizations come later); owns algorithms, data and keys."""
+    """A user or an organization; owns algorithms, data and keys."""
 
     id: str
     name: str
     kind: Literal["user", "organization"] = "user"
     admin: bool = False  # may manage any account
     email: str = ""
+    organizations: frozenset[str] = frozenset()  # names of those whose member the user is
     created_at: float  # Unix seconds, UTC; so is every `_at`
+
+
+class Permissions(msgspec.Struct, frozen=True, kw_only=True):
+    """What a restricted key may do of what its account may. Accounts, keys and the platform: never."""
+
+    allow_data: bool = False
+    allow_data_write: bool = False
+    allow_algo: bool = False
+    allow_algo_management: bool = False
+    algo_acl: tuple[str, ...] | None = None  # `algo://owner/name/version`, `*` for any part; None: every algorithm
 
 
 class Key(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,6 +43,7 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     sha256: bytes  # 32 bytes
     label: str = ""
     prefix: str  # the first seven characters, to recognise it by
+    permissions: Permissions | None = None  # None: all that the account may do
     created_at: float
     revoked_at: float | None = None
 

@@ -5,6 +5,8 @@
 | call, read, data_read | everyone with a key if the resource is public, else its owner |
 | inspect, manage, publish, push, data_write, account, audit | its owner |
 | admin | nobody |
+
+Where an organization is the owner, each of its members is. A key with permissions may do no more than these say.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from enum import StrEnum
 
 import msgspec
 
+from slipway.access.permissions import permits
 from slipway.access.principals import Principal
 from slipway.errors import AuthenticationError, PermissionDenied
 
@@ -39,6 +42,8 @@ class Resource(msgspec.Struct, frozen=True, gc=False):
     kind: str  # "algorithm", "version", "data", "account", "platform": for messages
     owner: str
     public: bool = False
+    name: str = ""  # the algorithm's, where it is about one
+    versions: tuple[str, ...] = ()  # the names of the version, where it is about one
 
 
 PLATFORM = Resource("platform", "")
@@ -55,9 +60,15 @@ def authorize(principal: Principal | None, action: Action, resource: Resource) -
     if principal is None:
         raise AuthenticationError("authorization required: send a valid API key")
     account = principal.account
+    if principal.permissions is not None and not permits(
+        principal.permissions, action, account.name, resource.owner, resource.name, resource.versions
+    ):
+        raise PermissionDenied(
+            f"{_refusal(account.name, action, resource)} with this key: its permissions leave it out"
+        )
     if account.admin or (resource.public and action in _OPEN_TO_ALL_IF_PUBLIC):
         return
-    if account.name == resource.owner and action not in _NEVER_THE_OWNERS:
+    if principal.owns(resource.owner) and action not in _NEVER_THE_OWNERS:
         return
     raise PermissionDenied(_refusal(account.name, action, resource))
 

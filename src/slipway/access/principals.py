@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from slipway.types import Account
+from slipway.types import Account, Permissions
 
 
 class Principal(msgspec.Struct, frozen=True, gc=False):
@@ -12,3 +12,13 @@ class Principal(msgspec.Struct, frozen=True, gc=False):
 
     account: Account
     key_id: str
+    permissions: Permissions | None = None  # of the key; None: all that the account may do
+
+    @property
+    def organizations(self) -> frozenset[str]:
+        """The names of the organizations whose member the account is."""
+        return self.account.organizations
+
+    def owns(self, owner: str) -> bool:
+        """Whether what that account owns is the caller's own, by name or by membership."""
+        return owner == self.account.name or owner in self.account.organizations

@@ -13,6 +13,7 @@ from slipway.access.decisions import Action, Resource, authorize
 from slipway.access.principals import Principal
 from slipway.control.authentication import anyone, may
 from slipway.control.context import Context, Ctx
+from slipway.control.removal import remove_algorithm
 from slipway.control.rendering import algorithm_object, newest, page
 from slipway.control.repair import ensure_repository
 from slipway.errors import AlreadyExists, BadMarker, InputError, NoSuchVersion, ParsingError, PermissionDenied
@@ -66,7 +67,7 @@ async def create(
 ) -> dict[str, Any]:
     """Make an algorithm, with a repository that holds a template of its language."""
     try:
-        algorithm = await _add(context, owner, body)
+        algorithm = await add_algorithm(context, owner, body)
     except AlreadyExists:
         async with context.store.read() as connection:
             await ensure_repository(context, await algorithms.get(connection, owner, body.name))
@@ -124,6 +125,14 @@ async def update(
     await context.event(principal, "algorithm.update", f"{owner}/{name}")
     async with context.store.read() as connection:
         return await algorithm_object(connection, algorithm, await newest(connection, algorithm))
+
+
+@router.delete("/{owner}/{name}", status_code=204)
+async def delete(owner: str, name: str, context: Ctx, principal: Principal = may(Action.MANAGE)) -> None:
+    """Remove an algorithm with its versions, builds and repository. Calls that run go on to their end."""
+    async with context.store.read() as connection:
+        algorithm = await algorithms.get(connection, owner, name)
+    await remove_algorithm(context, principal, algorithm)
 
 
 @router.post("/{owner}/{name}/compile")
@@ -185,7 +194,8 @@ def _json(body: bytes) -> Any:  # noqa: ANN401 - any JSON
         raise ParsingError(f"the body is no valid JSON: {error}") from error
 
 
-async def _add(context: Context, owner: str, body: NewAlgorithm) -> Algorithm:
+async def add_algorithm(context: Context, owner: str, body: NewAlgorithm) -> Algorithm:
+    """A new algorithm with its repository. Raises InputError, NoSuchAccount, AlreadyExists."""
     details = {name: value or "" for name, value in body.details.model_dump().items()}
     async with context.store.begin() as connection:
         account = await accounts.get(connection, owner)

@@ -22,8 +22,10 @@ from slipway.control import (
     environments,
     errors,
     health,
+    keys,
     observation,
     openapi,
+    organizations,
     publications,
     requests,
     source,
@@ -32,6 +34,7 @@ from slipway.control import (
 )
 from slipway.control.asynchronous.service import AsyncCalls
 from slipway.control.context import Context
+from slipway.control.encodings import JsonUnlessSaidOtherwise
 from slipway.control.feeds import TellFirst
 from slipway.control.first_start import ensure_admin
 from slipway.control.internal import internal_application
@@ -53,6 +56,21 @@ _GRACE_SECONDS = 2
 _NICENESS = 5  # calls go before management and transfers where both want the processor
 _SEGMENT_BYTES = 8 * 2**20  # events are few; a gateway's segments are larger
 _DESCRIPTION = "The management API. Calls, `/v1/algo/OWNER/NAME`, are the gateway's and not described here."
+
+ROUTED = (
+    users,
+    keys,
+    organizations,
+    algorithms,
+    publications,
+    versions,
+    source,
+    data,
+    requests,
+    observation,
+    environments,
+    health,
+)  # every module with routes of the public application
 
 logger = logging.getLogger(__name__)
 
@@ -106,20 +124,10 @@ def public_application(context: Context) -> FastAPI:
     app.state.context = context
     app.openapi = lambda: openapi.describe(app)  # type: ignore[method-assign]
     errors.install(app)
-    for module in (
-        users,
-        algorithms,
-        publications,
-        versions,
-        source,
-        data,
-        requests,
-        observation,
-        environments,
-        health,
-    ):
+    for module in ROUTED:
         app.include_router(module.router)
     app.mount("/git", source.git_application(context))
+    app.add_middleware(JsonUnlessSaidOtherwise)
     app.add_middleware(BoundedBodies)
     return app
 

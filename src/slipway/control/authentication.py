@@ -29,7 +29,8 @@ async def identify(context: Context, header: str | None) -> Principal | None:
         key = await keys.by_hash(connection, keys.hash_key(text))
         if key is None or key.revoked_at is not None:
             return None
-        return Principal(account=await accounts.by_id(connection, key.account_id), key_id=key.id)
+        account = await accounts.by_id(connection, key.account_id)
+        return Principal(account=account, key_id=key.id, permissions=key.permissions)
 
 
 async def authenticated(request: Request, context: Ctx) -> Principal:
@@ -58,15 +59,16 @@ def is_decision(dependency: Callable[..., Any] | None) -> bool:
 
 
 def may(action: Action, kind: str = "algorithm") -> Any:  # noqa: ANN401 - FastAPI's own type of a dependency
-    """A dependency: the caller, if they may do that to what the path names (`owner`, or `user`)."""
+    """A dependency: the caller, if they may do that to what the path names (`owner`, `user` or `organization`)."""
 
     @decides
     async def permission(request: Request, context: Ctx, principal: Who) -> Principal:
-        owner = request.path_params.get("owner") or request.path_params.get("user") or ""
+        named = request.path_params
+        owner = named.get("owner") or named.get("user") or named.get("organization") or ""
         name = request.path_params.get("name", "")
         public = action is Action.READ and bool(name) and await _is_public(context, owner, name)
         resource = f"{owner}/{name}" if name else owner
-        return await context.allow(principal, action, Resource(kind, owner, public), resource)
+        return await context.allow(principal, action, Resource(kind, owner, public, name), resource)
 
     return Depends(permission)
 
@@ -87,6 +89,16 @@ def anyone() -> Any:  # noqa: ANN401
     @decides
     async def permission(context: Ctx, principal: Who) -> Principal:
         return await context.allow(principal, Action.READ, Resource("platform", "", public=True))
+
+    return Depends(permission)
+
+
+def themselves(action: Action) -> Any:  # noqa: ANN401
+    """A dependency: the caller, if their key may do that to what is their own."""
+
+    @decides
+    async def permission(context: Ctx, principal: Who) -> Principal:
+        return await context.allow(principal, action, Resource("account", principal.account.name))
 
     return Depends(permission)
 

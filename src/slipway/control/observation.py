@@ -11,7 +11,7 @@ from fastapi.responses import StreamingResponse
 from slipway import __version__
 from slipway.access.decisions import Action
 from slipway.access.principals import Principal
-from slipway.control.authentication import administrator, anyone, may
+from slipway.control.authentication import administrator, may, themselves
 from slipway.control.context import Context, Ctx
 from slipway.control.reading import Reading, everything, lines, own
 from slipway.errors import CapacityError
@@ -35,7 +35,7 @@ async def read_audit(
     algorithm: str = "",
     follow: bool = False,
     format: Literal["json"] = "json",
-    principal: Principal = anyone(),
+    principal: Principal = themselves(Action.AUDIT),
 ) -> StreamingResponse:
     """Records, one JSON object a line: one's own calls and those to one's own algorithms; all for an administrator."""
     wanted = AuditFilter(since=since, caller=caller, algorithm=algorithm)

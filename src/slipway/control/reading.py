@@ -56,15 +56,19 @@ def everything(_record: Record) -> Visibility:
 
 
 def own(account: Account) -> Sight:
-    """An account's own calls and those to its algorithms, what it did and what was done to what it owns."""
+    """An account's own calls and those to its algorithms, what it did and what was done to what it owns.
+
+    Members of an organization see what concerns it as their own.
+    """
+    names = {account.name, *account.organizations}
 
     def sight(record: Record) -> Visibility:
         if account.admin:
             return Visibility(True, True)
         if isinstance(record, CallRecord):
-            owns = _owner(record.algorithm) == account.name
+            owns = _owner(record.algorithm) in names
             return Visibility(owns or account.name in (record.caller, record.origin), owns)
-        return Visibility(account.name in (record.actor, _owner(record.resource)))
+        return Visibility(record.actor == account.name or _owner(record.resource) in names)
 
     return sight
 

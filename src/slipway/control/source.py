@@ -69,7 +69,7 @@ def git_application(context: Context) -> GitHttp:
         async with context.store.read() as connection:
             await algorithms.get(connection, owner, name)
         action = Action.PUSH if push else Action.INSPECT
-        await context.allow(principal, action, Resource("repository", owner), f"{owner}/{name}")
+        await context.allow(principal, action, Resource("repository", owner, name=name), f"{owner}/{name}")
         return principal.account.name
 
     async def pushed(owner: str, name: str, actor: str) -> None:
@@ -90,7 +90,7 @@ async def _known(context: Context, header: str | None) -> Principal:
         if header is not None:
             context.refusals.count("/git")
         raise AuthenticationError("git needs a user name, and a key as password")
-    if login is not None and login[0] != principal.account.name and not principal.account.admin:
+    if login is not None and not principal.owns(login[0]) and not principal.account.admin:
         context.refusals.count("/git")
         raise AuthenticationError(f"the key is not one of {login[0]}'s")
     return principal

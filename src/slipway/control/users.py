@@ -1,54 +1,80 @@
-"""Accounts and their keys."""
+"""Users. There are no passwords: what the classic clients send beside a name must be empty."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from slipway.access.decisions import Action
 from slipway.access.principals import Principal
+from slipway.control.algorithms import NewAlgorithm, add_algorithm
 from slipway.control.authentication import administrator, anyone, may
 from slipway.control.context import Ctx
-from slipway.errors import NotFound
-from slipway.registry import accounts, keys
-from slipway.types import Account, Key
+from slipway.control.removal import remove_account
+from slipway.control.rendering import page
+from slipway.errors import InputError
+from slipway.registry import accounts
+from slipway.registry.names import NAME_SCHEMA
+from slipway.types import Account
 
 router = APIRouter(prefix="/v1", tags=["accounts"])
 
+Limit = Annotated[int, Query(ge=1, le=1000)]
+Text = Annotated[str, Field(max_length=320)]
+_KEPT = ("fullname", "company_name", "company_role")
+_HELLO = "Hello"
 
-class NewUser(BaseModel, extra="forbid"):
-    """A user to make. There are no passwords: what the classic clients send beside a name must be empty."""
 
-    username: str
-    email: Annotated[str, Field(max_length=320)] = ""
+class ChangedUser(BaseModel, extra="forbid"):
+    """What to change of a user; what is left out, or null, stays. What only the platform sets may stand there too."""
+
+    email: Text | None = None
+    fullname: Text | None = None
+    company_name: Text | None = None
+    company_role: Text | None = None
+    username: str | None = None  # stays as it is
+    id: str | None = None
+    self_link: str | None = None
+    resource_type: str | None = None
+
+
+class NewUser(ChangedUser):
+    """A user to make."""
+
+    username: str = Field(json_schema_extra=NAME_SCHEMA)
     passwordHash: Literal[""] | None = None
-    shouldCreateHello: bool = False
-
-
-class NewKey(BaseModel, extra="forbid"):
-    """A key to make."""
-
-    label: Annotated[str, Field(max_length=200)] = ""
+    shouldCreateHello: bool = False  # with an algorithm that answers `hello INPUT`
 
 
 @router.post("/users", status_code=201)
 async def create_user(body: NewUser, context: Ctx, principal: Principal = administrator()) -> dict[str, Any]:
     """Make a user."""
+    profile = _described(body)
     async with context.store.begin() as connection:
-        account = await accounts.create(connection, name=body.username, email=body.email)
+        account = await accounts.create(connection, name=body.username, email=body.email or "", profile=profile)
     await context.event(principal, "account.create", account.name)
-    return render_account(account)
+    if body.shouldCreateHello:
+        await add_algorithm(context, account.name, NewAlgorithm(name=_HELLO))
+        await context.event(principal, "algorithm.create", f"{account.name}/{_HELLO}")
+    return {**render_account(account), **_shown(profile)}
 
 
 @router.get("/users")
-async def list_users(context: Ctx, principal: Principal = administrator()) -> dict[str, Any]:
+async def list_users(
+    request: Request,
+    context: Ctx,
+    limit: Limit = 1000,
+    marker: Annotated[str | None, Query(max_length=100)] = None,
+    principal: Principal = administrator(),
+) -> dict[str, Any]:
     """All users."""
     async with context.store.read() as connection:
-        found = await accounts.list_all(connection)
-    return {"results": [render_account(account) for account in found]}
+        found, following = await accounts.page(connection, "user", limit, marker)
+        profiles = [await accounts.profile(connection, account.id) for account in found]
+    results = [{**render_account(one), **_shown(profile)} for one, profile in zip(found, profiles, strict=True)]
+    return page(results, following, request)
 
 
 @router.get("/whoami")
@@ -61,56 +87,34 @@ async def whoami(principal: Principal = anyone()) -> dict[str, Any]:
 async def get_user(user: str, context: Ctx, principal: Principal = may(Action.ACCOUNT, "account")) -> dict[str, Any]:
     """One user."""
     async with context.store.read() as connection:
-        return render_account(await accounts.get(connection, user))
+        account = await accounts.get_user(connection, user)
+        return {**render_account(account), **_shown(await accounts.profile(connection, account.id))}
 
 
-@router.post("/users/{user}/keys", status_code=201)
-async def create_key(
-    user: str, context: Ctx, body: NewKey | None = None, principal: Principal = may(Action.ACCOUNT, "account")
+@router.put("/users/{user}")
+async def update_user(
+    user: str, body: ChangedUser, context: Ctx, principal: Principal = may(Action.ACCOUNT, "account")
 ) -> dict[str, Any]:
-    """Make a key. Its text is in this reply and nowhere else."""
+    """Change how a user is described."""
+    if body.username not in (None, user):
+        raise InputError("username: a user keeps their name")
     async with context.store.begin() as connection:
-        account = await accounts.get(connection, user)
-        key, text = await keys.create(connection, account.id, (body or NewKey()).label)
-    await context.event(principal, "key.create", user, created=key.id)
-    return {**render_key(key), "key": text}
+        account = await accounts.get_user(connection, user)
+        profile = {**await accounts.profile(connection, account.id), **_described(body)}
+        await accounts.update_profile(connection, account.id, email=body.email, profile=profile)
+        account = await accounts.get_user(connection, user)
+    await context.event(principal, "account.update", user)
+    return {**render_account(account), **_shown(profile)}
 
 
-@router.get("/users/{user}/keys")
-async def list_keys(user: str, context: Ctx, principal: Principal = may(Action.ACCOUNT, "account")) -> dict[str, Any]:
-    """A user's keys, without their text."""
+@router.delete("/users/{user}", status_code=204)
+async def delete_user(user: str, context: Ctx, principal: Principal = administrator()) -> None:
+    """Remove a user with their keys, algorithms and data. Their name is never given again."""
+    if user == principal.account.name:
+        raise InputError("an administrator cannot remove themselves")
     async with context.store.read() as connection:
-        account = await accounts.get(connection, user)
-        found = await keys.list_for(connection, account.id)
-    return {"results": [render_key(key) for key in found]}
-
-
-@router.get("/users/{user}/keys/{key_id}")
-async def get_key(
-    user: str, key_id: str, context: Ctx, principal: Principal = may(Action.ACCOUNT, "account")
-) -> dict[str, Any]:
-    """One key, without its text."""
-    async with context.store.read() as connection:
-        return render_key(await _key(connection, user, key_id))
-
-
-@router.delete("/users/{user}/keys/{key_id}")
-async def revoke_key(
-    user: str, key_id: str, context: Ctx, principal: Principal = may(Action.ACCOUNT, "account")
-) -> dict[str, Any]:
-    """Revoke a key: from now on it is refused everywhere."""
-    async with context.store.begin() as connection:
-        key = await keys.revoke(connection, (await _key(connection, user, key_id)).id)
-    await context.event(principal, "key.revoke", user, revoked=key_id)
-    return render_key(key)
-
-
-async def _key(connection: AsyncConnection, user: str, key_id: str) -> Key:
-    account = await accounts.get(connection, user)
-    key = await keys.get(connection, key_id)
-    if key.account_id != account.id:
-        raise NotFound("No such key")
-    return key
+        account = await accounts.get_user(connection, user)
+    await remove_account(context, principal, account)
 
 
 def render_account(account: Account) -> dict[str, Any]:
@@ -121,19 +125,16 @@ def render_account(account: Account) -> dict[str, Any]:
         "email": account.email,
         "kind": account.kind,
         "admin": account.admin,
+        "organizations": sorted(account.organizations),
         "created_at": account.created_at,
         "self_link": f"/v1/users/{account.name}",
         "resource_type": "user",
     }
 
 
-def render_key(key: Key) -> dict[str, Any]:
-    """A key as the API shows it: recognisable, not usable."""
-    return {
-        "id": key.id,
-        "label": key.label,
-        "prefix": key.prefix,
-        "created_at": key.created_at,
-        "revoked_at": key.revoked_at,
-        "resource_type": "api_key",
-    }
+def _described(body: ChangedUser) -> dict[str, str]:
+    return {name: value for name in _KEPT if (value := getattr(body, name)) is not None}
+
+
+def _shown(profile: accounts.Profile) -> dict[str, str]:
+    return {name: profile.get(name, "") for name in _KEPT}

@@ -76,9 +76,11 @@ class Admission:
     def _decide(self, authorization: bytes, target: bytes) -> Admitted:
         principal = self.caller(authorization)
         owner, name, selector = split_target(target)
-        own = principal.account.admin or principal.account.name == owner
+        own = principal.account.admin or principal.owns(owner)
         version = self._directory.routes.resolve(owner, name, selector, own)
-        authorize(principal, Action.CALL, Resource("algorithm", owner, version.callability == "public"))
+        names = tuple(filter(None, (version.semantic_version, version.commit)))
+        resource = Resource("algorithm", owner, version.callability == "public", name, names)
+        authorize(principal, Action.CALL, resource)
         options = parse_options(target)
         if options.stdout and not own:
             options = msgspec.structs.replace(options, stdout=False)

@@ -55,7 +55,7 @@ class Directory:
             if self.revision < 0:
                 raise CapacityError("the gateway has just started and does not know the keys yet")
             raise AuthenticationError("the API key is missing, unknown or revoked")
-        return Principal(account=account, key_id=key.id)
+        return Principal(account=account, key_id=key.id, permissions=key.permissions)
 
     def version(self, version_id: str) -> Version | None:
         """A version by its id."""

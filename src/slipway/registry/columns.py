@@ -48,7 +48,7 @@ class Json(TypeDecorator[T]):
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         """JSONB on PostgreSQL, TEXT on SQLite."""
-        return dialect.type_descriptor(Text() if dialect.name == "sqlite" else JSONB())
+        return dialect.type_descriptor(Text() if dialect.name == "sqlite" else JSONB(none_as_null=True))
 
     def process_bind_param(self, value: T | None, dialect: Dialect) -> object:
         """The record as JSON text, or as what PostgreSQL's driver turns into it."""

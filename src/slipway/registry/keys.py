@@ -16,7 +16,7 @@ from slipway.errors import AlreadyExists, InputError, NotFound
 from slipway.ids import new_id
 from slipway.registry import changes, schema
 from slipway.registry.rows import fetch_all, fetch_one, insert_new
-from slipway.types import Key
+from slipway.types import Key, Permissions
 
 _table = schema.keys
 _ALPHABET = string.ascii_letters + string.digits
@@ -35,7 +35,11 @@ def hash_key(text: str) -> bytes:
 
 
 async def create(
-    connection: AsyncConnection, account_id: str, label: str = "", text: str | None = None
+    connection: AsyncConnection,
+    account_id: str,
+    label: str = "",
+    text: str | None = None,
+    permissions: Permissions | None = None,
 ) -> tuple[Key, str]:
     """A new key and its text, which is known only now. A given `text` must be well-formed, else InputError."""
     text = generate_key() if text is None else _check(text)
@@ -45,6 +49,7 @@ async def create(
         sha256=hash_key(text),
         label=label,
         prefix=text[:_PREFIX_LENGTH],
+        permissions=permissions,
         created_at=time.time(),
     )
     if not await insert_new(connection, _table, msgspec.structs.asdict(key)):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from slipway.errors import InputError
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,127}")
+NAME_SCHEMA: dict[str, Any] = {"pattern": rf"^{_NAME.pattern}$"}  # JSON Schema's form of it
 
 # What follows an owner or an algorithm in the API's paths could not be told from a name.
 _RESERVED_ACCOUNTS = frozenset(

@@ -6,7 +6,7 @@ from sqlalchemy import Column, ForeignKey, Index, LargeBinary, MetaData, Table, 
 from sqlalchemy.schema import SchemaItem
 
 from slipway.registry.columns import Flag, Json, Seconds, WholeNumber
-from slipway.types import Arm, Resources, Scaling
+from slipway.types import Arm, Permissions, Resources, Scaling
 
 # Every constraint has a name on both databases, so that a later migration can change it.
 NAMING = {
@@ -42,6 +42,16 @@ accounts = _table(
     Column("admin", Flag, nullable=False),
     _text("email"),
     _seconds("created_at"),
+    Column("profile", Json(dict[str, str])),  # what the API keeps beside, such as an organization's label
+    _seconds("deleted_at", nullable=True),  # its name stays taken: the journal's records speak of it
+)
+
+members = _table(
+    "members",
+    Column("organization_id", Text, ForeignKey("accounts.id", ondelete="CASCADE"), primary_key=True),
+    Column("account_id", Text, ForeignKey("accounts.id", ondelete="CASCADE"), primary_key=True, index=True),
+    _text("role"),
+    _seconds("created_at"),
 )
 
 keys = _table(
@@ -53,6 +63,7 @@ keys = _table(
     _text("prefix"),
     _seconds("created_at"),
     _seconds("revoked_at", nullable=True),
+    Column("permissions", Json(Permissions)),  # null: all that the account may do
     Index(None, "account_id"),
 )
 

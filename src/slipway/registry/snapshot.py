@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 from sqlalchemy import ColumnElement, Select, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from slipway.registry import algorithms, changes, schema, versions
+from slipway.registry import accounts as accounts_table
+from slipway.registry import algorithms, changes, members, schema, versions
 from slipway.registry.rows import chunks, fetch_all
 from slipway.types import Account, Algorithm, Key, Route, Snapshot, Version
 
@@ -23,7 +24,9 @@ async def full(connection: AsyncConnection) -> Snapshot:
     return Snapshot(
         revision=await changes.current(connection),
         full=True,
-        accounts=tuple(await fetch_all(connection, select(schema.accounts), Account)),
+        accounts=tuple(
+            await members.joined(connection, await fetch_all(connection, accounts_table.selection(), Account))
+        ),
         keys=tuple(await fetch_all(connection, _good_keys(), Key)),
         algorithms=tuple(await fetch_all(connection, algorithms.selection(), Algorithm)),
         versions=tuple(await fetch_all(connection, versions.selection(), Version)),
@@ -50,7 +53,8 @@ async def _named(connection: AsyncConnection, revision: int, named: Iterable[tup
     for kind, identity in named:
         ids[kind].append(identity)
     t = schema
-    accounts = await _fetch(connection, select(t.accounts), t.accounts.c.id, ids["account"], Account)
+    accounts = await _fetch(connection, accounts_table.selection(), t.accounts.c.id, ids["account"], Account)
+    accounts = await members.joined(connection, accounts)
     keys = await _fetch(connection, _good_keys(), t.keys.c.id, ids["key"], Key)
     owned = await _fetch(connection, algorithms.selection(), t.algorithms.c.id, ids["algorithm"], Algorithm)
     built = await _fetch(connection, versions.selection(), t.versions.c.id, ids["version"], Version)

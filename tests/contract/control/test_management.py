@@ -11,7 +11,7 @@ import pytest
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
-from slipway.control import algorithms, data, environments, health, observation, publications, source, users, versions
+from slipway.control.app import ROUTED
 from slipway.control.authentication import is_decision
 from tests.contract.control.processes import Control, message, running_control
 
@@ -24,8 +24,7 @@ def _decides(dependant: Dependant) -> bool:
 
 
 def test_every_route_asks_for_a_decision() -> None:
-    modules = (users, algorithms, publications, versions, source, data, observation, environments, health)
-    routes = [route for module in modules for route in module.router.routes if isinstance(route, APIRoute)]
+    routes = [route for module in ROUTED for route in module.router.routes if isinstance(route, APIRoute)]
 
     assert len(routes) > 30
     assert [route.path for route in routes if route.path not in _OPEN and not _decides(route.dependant)] == []

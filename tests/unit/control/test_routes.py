@@ -11,15 +11,15 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute, Mount
 
-from slipway.control import algorithms, data, environments, observation, publications, requests, source, users, versions
-from slipway.control.app import public_application
+from slipway.control import health
+from slipway.control.app import ROUTED, public_application
 from slipway.control.authentication import is_decision
 from slipway.control.context import Context
 from slipway.release.githttp import GitHttp
 
 # Health says nothing about anybody, and the description is the same for all.
 OPEN = {"/health/live", "/health/ready", "/v1/openapi.json"}
-MODULES = (users, algorithms, publications, versions, source, data, requests, observation, environments)
+MODULES = tuple(module for module in ROUTED if module is not health)
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "management-api.md"
 
 
