@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import os
 import random
@@ -18,7 +19,7 @@ import pytest
 from slipway.ids import id_text
 from slipway.journal.reader import read_all
 from slipway.journal.records import CallRecord
-from slipway.testing import Platform
+from slipway.testing import Platform, descendants
 from tests.conditions import eventually
 
 SLOW_ECHO = """
@@ -34,6 +35,13 @@ def apply(input):
 def platform(tmp_path: Path) -> Iterator[Platform]:
     with Platform(tmp_path / "data", drain_seconds=5) as platform:
         yield platform
+
+
+def victims(platform: Platform, kind: str) -> list[int]:
+    """Process ids of one kind; zygotes are workers too."""
+    if kind == "worker":
+        return [pid for host in platform.processes()["host"] for pid in descendants(host)]
+    return platform.processes().get(kind, [])
 
 
 class Submitters:
@@ -106,7 +114,7 @@ def assert_each_has_one_start_and_one_end(platform: Platform, accepted: dict[str
     assert set(accepted) <= set(phases(platform.data / "journal"))
 
 
-@pytest.mark.parametrize("kind", ["gateway", "control", "host", "observer"])
+@pytest.mark.parametrize("kind", ["gateway", "control", "host", "observer", "worker"])
 async def test_no_accepted_call_is_lost_and_each_has_one_result(platform: Platform, kind: str) -> None:
     key = platform.account("ann")
     platform.deploy("ann", "echo", key, SLOW_ECHO)
@@ -115,8 +123,9 @@ async def test_no_accepted_call_is_lost_and_each_has_one_result(platform: Platfo
     submitting = asyncio.ensure_future(submitters.run(done))
     for _ in range(3):
         await submitters.reached(random.randint(5, 40))
-        for pid in platform.processes().get(kind, []):
-            os.kill(pid, signal.SIGKILL)
+        for pid in victims(platform, kind):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         await submitters.reached(5)
     done.set()
     await submitting

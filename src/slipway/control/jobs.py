@@ -20,6 +20,7 @@ _LEASE_SECONDS = 6.0  # so long does a job of a control that was killed wait for
 _IDLE_SECONDS = 0.5  # how late a job may be seen that nobody announced
 _RECOVER_SECONDS = 1.0
 _FIRST_REST_SECONDS, _LONGEST_REST_SECONDS = 0.2, 10.0  # of a lane, doubled each time
+_MOST_DOUBLINGS = 10  # of the pause after a failure
 
 logger = logging.getLogger(__name__)
 
@@ -167,7 +168,7 @@ class JobRunner:
             await jobs.release(connection, job, seconds)
 
     async def _fail(self, job: Job, reason: str) -> None:
-        pause = 0.5 * 2 ** (job.attempts - job.excused)
+        pause = 0.5 * 2 ** min(jobs.tries(job), _MOST_DOUBLINGS)
         async with self._store.begin() as connection:
             await jobs.fail(connection, job, reason, retry_in_seconds=pause)
 

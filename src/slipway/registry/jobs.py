@@ -96,9 +96,14 @@ async def release(connection: AsyncConnection, job: Job, retry_in_seconds: float
     return await _held(connection, job, state="queued", lease_until=None, not_before=due, excused=excused)
 
 
+def tries(job: Job) -> int:
+    """Its attempts that count, with the one under way."""
+    return job.attempts - job.excused
+
+
 def has_attempts_left(job: Job) -> bool:
     """Whether it is tried again when the attempt under way fails."""
-    return job.attempts - job.excused < job.max_attempts
+    return tries(job) < job.max_attempts
 
 
 async def finish(connection: AsyncConnection, job: Job) -> bool:

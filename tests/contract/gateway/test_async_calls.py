@@ -121,7 +121,7 @@ def test_an_error_of_the_algorithm_is_the_outcome(deployed: Deployed) -> None:
     assert "raise ValueError" in found["error"]["stacktrace"]
 
 
-def test_a_worker_that_ends_during_the_call_is_the_outcome(deployed: Deployed) -> None:
+def test_a_worker_that_ends_during_the_call_is_the_outcome_after_some_tries(deployed: Deployed) -> None:
     found = ended(deployed, submit(deployed, {"do": "kill"}))
     assert (found["status"], found["error"]["error_type"]) == ("failed", "SystemExit")
 

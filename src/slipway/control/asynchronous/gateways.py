@@ -30,6 +30,7 @@ from slipway.wire.frames import (
     encode_fields,
 )
 
+_SUDDEN = ("SystemExit", "SystemError", "LoadingError")
 _PASSING = (CapacityError, DeadlineExceeded, CallerGone)  # refusals that the next attempt may not meet
 
 logger = logging.getLogger(__name__)
@@ -40,6 +41,12 @@ class Answer(NamedTuple):
 
     outcome: Outcome
     result: bytes
+
+    @property
+    def is_sudden(self) -> bool:
+        """Whether the worker ended, or was never there, and nothing says that the code is to blame."""
+        failure = self.outcome.failure
+        return failure is not None and failure.error_type in _SUDDEN and not failure.stack_trace
 
 
 class _Pending:

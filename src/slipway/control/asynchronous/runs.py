@@ -18,12 +18,13 @@ from slipway.control.asynchronous.room import Room
 from slipway.control.jobs import Verdict
 from slipway.errors import CapacityError, NoSuchRequest, NoSuchVersion, SlipwayError
 from slipway.journal.writer import JournalWriter
-from slipway.registry import requests
+from slipway.registry import jobs, requests
 from slipway.registry.requests import Request, Settlement
 from slipway.registry.store import Store
 from slipway.types import AlgorithmFailure, AsyncCall, Job, Outcome
 
 _RETRY_SECONDS = 1.0
+_MOST_TRIES = 3  # of a call whose worker ends suddenly: killed by somebody, or by the call itself
 
 T = TypeVar("T")
 
@@ -63,6 +64,8 @@ class Runs:
                 answer = await self._answer(request)
         if answer is None:
             return Verdict.POSTPONED
+        if answer.is_sudden and jobs.tries(job) < _MOST_TRIES:
+            raise CapacityError("the worker was lost: the call is tried again")
         await self.settle(request.call, answer)
         return Verdict.ENDED
 
