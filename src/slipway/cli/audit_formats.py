@@ -62,8 +62,8 @@ def as_text(record: dict[str, Any]) -> str:
         outcome = "" if record["outcome"] == "done" else f" ({record['outcome']})"
         return f"{clock} - {record['actor']}: {record['verb']} {record['resource']}{outcome}"
     name = str(record["algorithm"]).rpartition("/")[2] or "an unknown algorithm"
-    begun = " (begun)" if record["phase"] == "start" else ""
-    return f"{clock} - {record['caller']} called {name}{begun} with {_outcome(record)}"
+    ending = "(begun)" if record["phase"] == "start" else f"with {_outcome(record)}"
+    return f"{clock} - {record['caller']} called {name} {ending}"
 
 
 def _outcome(record: dict[str, Any]) -> str:
