@@ -3,7 +3,7 @@
 | action | who, beside an administrator |
 |---|---|
 | call, read, data_read | everyone with a key if the resource is public, else its owner |
-| inspect, manage, publish, push, data_write, account, audit | its owner |
+| inspect, manage, publish, push, data_write, account, audit, result | its owner; of a result: who made the call |
 | admin | nobody |
 
 Where an organization is the owner, each of its members is. A key with permissions may do no more than these say.
@@ -24,6 +24,7 @@ class Action(StrEnum):
     """What can be done to a resource."""
 
     CALL = "call"
+    RESULT = "result"  # what became of an asynchronous call
     READ = "read"  # an algorithm's description, versions and published source
     INSPECT = "inspect"  # its builds, logs and unpublished source
     MANAGE = "manage"  # create, change, compile

@@ -36,7 +36,10 @@ async def _own(request_id: str, context: Ctx, principal: Who) -> Request:
     """The request, if the caller of the route made it."""
     async with context.store.read() as connection:
         request = await requests.get(connection, request_id)
-    await context.allow(principal, Action.INSPECT, Resource("request", request.call.caller), f"requests/{request_id}")
+    owner, _, name = request.call.algorithm.partition("/")
+    await context.allow(principal, Action.RESULT, Resource("request", request.call.caller), f"requests/{request_id}")
+    # Who may read it may not with every key: one that is for some algorithms only must be for this one.
+    await context.allow(principal, Action.CALL, Resource("algorithm", owner, public=True, name=name), f"{owner}/{name}")
     return request
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -144,6 +143,29 @@ def test_only_the_caller_and_administrators_may_ask(deployed: Deployed) -> None:
     assert ask(deployed, request_id, "unknown").status_code == 401
 
 
+def test_a_restricted_key_may_ask_for_what_it_may_call(deployed: Deployed) -> None:
+    request_id = submit(deployed, 1)
+    ended(deployed, request_id)
+    keys = {}
+    for name, acl in (("fitting", ["algo://ann/probe/*"]), ("other", ["algo://ann/other/*"])):
+        body = {"label": name, "permissions": {"allow_algo": True, "algo_acl": acl}}
+        keys[name] = deployed.platform.request("POST", "/v1/users/ann/keys", deployed.key, json=body).json()["key"]
+    assert ask(deployed, request_id, keys["fitting"]).json()["result"] == 1
+    assert ask(deployed, request_id, keys["other"]).status_code == 403
+
+
+def test_members_may_ask_for_what_their_organization_called(deployed: Deployed) -> None:
+    platform = deployed.platform
+    platform.deploy("ann", "shared", deployed.key, SOURCE)
+    platform.publish("ann", "shared", deployed.key, "public")
+    platform.request("POST", "/v1/organizations", json={"org_name": "lab", "org_label": "Lab"})
+    platform.request("PUT", "/v1/organizations/lab/members/bob", json={})
+    key = platform.request("POST", "/v1/organizations/lab/keys", json={"label": "team"}).json()["key"]
+    request_id = submit(deployed, 2, key=key, algorithm="shared")
+    assert ended(deployed, request_id, deployed.stranger)["result"] == 2
+    assert ask(deployed, request_id).status_code == 403
+
+
 @pytest.mark.parametrize("request_id", ["nothing", new_id()])
 def test_an_unknown_request_is_not_found(deployed: Deployed, request_id: str) -> None:
     reply = ask(deployed, request_id)
@@ -203,31 +225,12 @@ def test_a_version_whose_queue_is_full_has_its_calls_wait(deployed: Deployed) ->
     assert {ended(deployed, one)["status"] for one in submitted} == {"succeeded"}
 
 
-def test_a_call_whose_version_was_deleted_meanwhile_has_failed_and_says_so(
-    deployed: Deployed, platform_options: dict[str, str]
-) -> None:
+def test_a_call_whose_version_was_deleted_meanwhile_has_failed_and_says_so(deployed: Deployed) -> None:
     platform = deployed.platform
     platform.deploy("ann", "brief", deployed.key, SOURCE, scaling="max_replicas = 1")
     platform.publish("ann", "brief", deployed.key)
     submitted = [submit(deployed, {"do": "sleep", "seconds": 1.0}, algorithm="brief") for _ in range(12)]
-    _delete_algorithm(platform, "brief", platform_options)
+    platform.request("DELETE", "/v1/algorithms/ann/brief", deployed.key)
     found = ended(deployed, submitted[-1])
     assert (found["status"], found["error"]["error_type"]) == ("failed", "EntityNotFoundError")
     assert "ann/brief was deleted" in found["error"]["message"]
-
-
-def _delete_algorithm(platform: Platform, name: str, options: dict[str, str]) -> None:
-    statement = f"DELETE FROM algorithms WHERE name = '{name}'"
-    if not options:
-        with sqlite3.connect(platform.data / "store.db", timeout=10) as database:
-            database.execute("PRAGMA foreign_keys = ON")
-            database.execute(statement)
-        database.close()
-        return
-
-    async def execute() -> None:
-        connection = await asyncpg.connect(options["store_url"])
-        await connection.execute(statement)
-        await connection.close()
-
-    asyncio.run(execute())

@@ -19,7 +19,7 @@ OWN = Resource("algorithm", "ann", name="echo", versions=("1.2.3", COMMIT))
 FLAGS: dict[str, set[Action]] = {
     "allow_data": {Action.DATA_READ},
     "allow_data_write": {Action.DATA_WRITE},
-    "allow_algo": {Action.CALL, Action.READ},
+    "allow_algo": {Action.CALL, Action.RESULT, Action.READ},
     "allow_algo_management": {Action.READ, Action.INSPECT, Action.MANAGE, Action.PUBLISH, Action.PUSH},
 }
 EVERY: dict[str, Any] = dict.fromkeys(FLAGS, True)
