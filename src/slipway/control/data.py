@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -21,7 +20,6 @@ from slipway.registry.files import DataPath, Entry, parse_path
 router = APIRouter(prefix="/v1", tags=["data"])
 
 _ROUTES = ("/data/{path:path}", "/connector/data/{path:path}")
-_GATHERED_BYTES = 1 << 20
 _ROOTS = DataPath("")  # what lies above the accounts' own directories
 
 
@@ -72,7 +70,7 @@ async def get(where: Readable, context: Ctx, principal: Who) -> Response:
 
 async def put(where: Writable, request: Request, context: Ctx, principal: Who) -> dict[str, Any]:
     """Write a file, in place of what was there; whole or not at all."""
-    written = await context.files.write_stream(where, _gathered(request))
+    written = await context.files.write_stream(where, request.stream())
     await context.event(principal, "data.put", str(where), sha256=written.sha256, size=str(written.size))
     return {"result": str(where), "sha256": written.sha256, "size": written.size}
 
@@ -144,15 +142,3 @@ def _name(body: bytes) -> str:
     if not isinstance(name, str):
         raise InputError("name: Input should be a valid string")
     return name
-
-
-async def _gathered(request: Request) -> AsyncIterator[bytes]:
-    """The body in pieces that are worth a thread's while."""
-    gathered = bytearray()
-    async for chunk in request.stream():
-        gathered += chunk
-        if len(gathered) >= _GATHERED_BYTES:
-            yield bytes(gathered)
-            gathered.clear()
-    if gathered:
-        yield bytes(gathered)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from sqlalchemy import URL
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
 from slipway.errors import (
     CapacityError,
@@ -27,6 +28,8 @@ def serving() -> Iterator[None]:
     """What goes wrong with the database itself, while serving, is a lack of capacity and says so."""
     try:
         yield
+    except NoConnectionFree as error:
+        raise CapacityError("the store is busy: too many requests wait for it") from error
     except DBAPIError as error:
         failure = _while_serving(error)
         if failure is None:
