@@ -13,6 +13,7 @@ from typing import Any, Literal
 import msgspec
 
 from slipway.errors import BuildFailed
+from slipway.release import template
 from slipway.release.publish import Publication
 from slipway.release.sections import LATER_KEYS, LATER_SECTIONS, SECTIONS, AlgorithmSection, Document, ModelSection
 from slipway.release.sizes import parse_size
@@ -67,10 +68,23 @@ def inside(directory: Path, path: str, what: str) -> Path:
 def _read(directory: Path, name: str) -> tuple[Document, str]:
     if (directory / FILE).is_file():
         text = _text(inside(directory, FILE, "the file"), FILE)
-        return _parse(text), text
+        if text != template.manifest(name):
+            return _parse(text), text
+        # Nobody has written it. What was pushed on top of the template may be made for Algorithmia, and the template's
+        # sample input is the template's own.
+        if not (directory / CLASSIC_FILE).is_file():
+            return _untouched(directory, name, text), text
     if (directory / CLASSIC_FILE).is_file():
         return _classic(_text(inside(directory, CLASSIC_FILE, "the file"), CLASSIC_FILE), name), ""
     return Document(algorithm=AlgorithmSection(name=name)), ""
+
+
+def _untouched(directory: Path, name: str, text: str) -> Document:
+    document = _parse(text)
+    source = directory / f"src/{name}.py"
+    if not source.is_file() or template.is_source(source.read_bytes(), name):
+        return document
+    return msgspec.structs.replace(document, algorithm=AlgorithmSection(name=name))
 
 
 def _text(file: Path, name: str) -> str:

@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Protocol
 
 from slipway.errors import BuildFailed, SlipwayError
 from slipway.registry.files import Files, parse_path
@@ -14,6 +15,13 @@ from slipway.release.sections import ModelSection
 
 FOLDER = "models"
 _POINTER = b"version https://git-lfs.github.com/spec/"
+
+
+class Digest(Protocol):
+    """A hash under way, as `hashlib` makes them."""
+
+    def update(self, data: bytes, /) -> None:
+        """Add bytes."""
 
 
 class Models:
@@ -45,11 +53,13 @@ class Models:
             path = parse_path(source, owner)
             if path.owner != owner:
                 raise BuildFailed(f"[models.{name}]: {source} belongs to {path.owner}: copy it to data://.my/…")
-            return await _write(target, self._files.read_stream(path, 0))
+            digest = hashlib.sha256()
+            await write(target, self._files.read_stream(path, 0), digest)
+        except BuildFailed:
+            raise
         except SlipwayError as error:
-            if isinstance(error, BuildFailed):
-                raise
             raise BuildFailed(f"[models.{name}]: {source}: {error}") from error
+        return digest.hexdigest()
 
 
 def _take(name: str, source: str, target: Path, directory: Path) -> str:
@@ -70,10 +80,9 @@ def _take(name: str, source: str, target: Path, directory: Path) -> str:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 
-async def _write(target: Path, chunks: AsyncIterator[bytes]) -> str:
-    digest = hashlib.sha256()
+async def write(target: Path, chunks: AsyncIterator[bytes], digest: Digest) -> None:
+    """Write a new file from chunks, one in memory at a time, and give each to `digest`."""
     with target.open("xb") as file:
         async for chunk in chunks:
             digest.update(chunk)
             file.write(chunk)
-    return digest.hexdigest()

@@ -20,7 +20,9 @@ from slipway.release.environments import Environments
 from slipway.release.hosts import Hosts
 from slipway.release.interpreters import Interpreters
 from slipway.release.manifest import Manifest, read_manifest
+from slipway.release.model_files import fetch_required, read_model_manifest
 from slipway.release.models import Models
+from slipway.release.preinstalled import with_client
 from slipway.release.publish import Publication
 from slipway.release.requirements import read_requirements
 from slipway.release.source import Sources
@@ -51,7 +53,7 @@ class Pipeline:
         self._store, self._settings, self._sources, self._hosts = store, settings, sources, hosts
         self._interpreters = Interpreters(settings.interpreters)
         self._environments = Environments(settings, hosts)
-        self._models = Models(files)
+        self._files, self._models = files, Models(files)
 
     async def build(self, build: Build, algorithm: Algorithm, log: BuildLog) -> Built:
         """Raises BuildFailed where the commit is at fault, CapacityError where trying again may help.
@@ -68,6 +70,10 @@ class Pipeline:
             with steps.step("models"):
                 sizes = [await self._models.fetch(n, m, directory, algorithm.owner) for n, m in manifest.models.items()]
                 steps.note(f"{len(sizes)}, {sum(sizes):,} bytes")
+        if (required := read_model_manifest(directory)).required_files:
+            with steps.step("model files"):
+                size = await fetch_required(required, directory, algorithm.owner, self._files, steps.detail)
+                steps.note(f"{len(required.required_files)} required, {size:,} bytes fetched")
         with steps.step("compile"):
             await self._compile(directory, environment, log)
             steps.note("source to bytecode")
@@ -91,7 +97,8 @@ class Pipeline:
         return read_manifest(directory, algorithm.name, self._settings)
 
     async def _environment(self, manifest: Manifest, directory: Path, steps: _Steps) -> Environment:
-        requirements = read_requirements(directory, manifest.requirements)
+        file = with_client(directory, manifest.requirements, steps.detail)
+        requirements = read_requirements(directory, file)
         interpreter = await self._interpreters.choose(manifest.python)
         with steps.step("lock"):
             lock = await self._environments.lock(requirements, interpreter, manifest.hardware, steps.detail)

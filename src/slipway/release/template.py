@@ -43,9 +43,20 @@ def files(owner: str, name: str) -> dict[str, str]:
     return {
         "README.md": _README.format(**names),
         "requirements.txt": _REQUIREMENTS,
-        "slipway.toml": _MANIFEST.format(name=json.dumps(name)),
+        "slipway.toml": manifest(name),
         f"src/{name}.py": _SOURCE.format(**names),
     }
+
+
+def manifest(name: str) -> str:
+    """The template's slipway.toml."""
+    return _MANIFEST.format(name=json.dumps(name))
+
+
+def is_source(content: bytes, name: str) -> bool:
+    """Whether this is the template's own source, whoever owns the algorithm."""
+    _, _, rest = content.decode("utf-8", "replace").partition("\n")
+    return rest == _SOURCE.partition("\n")[2].format(name=name)
 
 
 def first_commit(owner: str, name: str, branch: str) -> bytes:

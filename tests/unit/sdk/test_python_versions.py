@@ -11,7 +11,7 @@ import slipway.sdk
 import slipway.workers.runtimes.python
 
 FOLDERS = [Path(package.__file__ or "").parent for package in (slipway.sdk, slipway.workers.runtimes.python)]
-FILES = sorted(file for folder in FOLDERS for file in folder.glob("*.py"))
+FILES = sorted(file for folder in FOLDERS for file in folder.rglob("*.py"))
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)

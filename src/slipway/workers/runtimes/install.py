@@ -10,6 +10,7 @@ from pathlib import Path
 
 _PACKAGE = Path(__file__).parents[2]  # src/slipway
 _FOLDERS = ("sdk", "workers/runtimes/python")
+_TOP = _PACKAGE / "workers/runtimes/python/path"  # packages that workers find under names of their own
 
 
 def install_runtimes(target: Path) -> Path:
@@ -18,7 +19,8 @@ def install_runtimes(target: Path) -> Path:
     Inside, `slipway` is the SDK, not the platform: an algorithm that imports it gets what is meant for algorithms.
     """
     files = [path for folder in _FOLDERS for path in sorted((_PACKAGE / folder).glob("*.py"))]
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
+    packages = sorted(_TOP.glob("*/*.py"))
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in files + packages)).hexdigest()[:16]
     final = target / f"python-{digest}"
     if final.exists():
         return final
@@ -26,6 +28,8 @@ def install_runtimes(target: Path) -> Path:
     temporary = Path(tempfile.mkdtemp(dir=target))
     for path in files:
         _copy(path, temporary / "slipway" / path.relative_to(_PACKAGE))
+    for path in packages:
+        _copy(path, temporary / path.relative_to(_TOP))
     _copy(_PACKAGE / "sdk" / "__init__.py", temporary / "slipway" / "__init__.py")
     for folder in ("workers", "workers/runtimes"):
         (temporary / "slipway" / folder / "__init__.py").write_text("")

@@ -6,6 +6,7 @@ import os
 import traceback
 from typing import Any, Tuple
 
+from slipway.sdk import frames
 from slipway.workers.runtimes.python.values import ResultError, UnreadableInput
 
 # Raised by user code, these end the worker once it has answered.
@@ -14,7 +15,8 @@ FATAL = (MemoryError, SystemExit, KeyboardInterrupt)
 _MESSAGE_LIMIT = 8 * 1024
 _TRACE_LIMIT = 64 * 1024
 _HERE = os.path.dirname(os.path.abspath(__file__))
-_MACHINERY = (_HERE, "<frozen importlib", os.path.dirname(os.__file__) + "/asyncio/")
+_SDK = os.path.dirname(os.path.abspath(frames.__file__))
+_MACHINERY = (_HERE, _SDK, "<frozen importlib", os.path.dirname(os.__file__) + "/asyncio/")
 # The common API's error types that an author's own class may be named after.
 DECLARED_TYPES = frozenset(
     {"AlgorithmError", "InputError", "UnsupportedError", "InitializationError", "LoadingError", "OutOfGpuMemoryError"}
@@ -22,17 +24,20 @@ DECLARED_TYPES = frozenset(
 )
 
 
-def describe(error: BaseException) -> Tuple[str, str, str]:
-    """Error type, message, stack trace without the platform's frames; never raises."""
-    kind, message = _kind(error)
+def describe(error: BaseException, plain: bool = False) -> Tuple[str, str, str]:
+    """Error type, message, stack trace without the platform's frames; never raises.
+
+    `plain`: the message is the error's text alone, without the name of its class.
+    """
+    kind, message = _kind(error, plain)
     return kind[:200], message[:_MESSAGE_LIMIT], stack_trace(error)
 
 
-def describe_loading(error: BaseException) -> Tuple[str, str, str]:
+def describe_loading(error: BaseException, plain: bool = False) -> Tuple[str, str, str]:
     """The same, for what import or `load()` raised."""
     if isinstance(error, MemoryError):
         return describe(error)
-    return "LoadingError", _message(error)[:_MESSAGE_LIMIT], stack_trace(error)
+    return "LoadingError", _message(error, plain)[:_MESSAGE_LIMIT], stack_trace(error)
 
 
 def stack_trace(error: BaseException) -> str:
@@ -49,24 +54,26 @@ def stack_trace(error: BaseException) -> str:
         return ""
 
 
-def _kind(error: BaseException) -> Tuple[str, str]:
+def _kind(error: BaseException, plain: bool) -> Tuple[str, str]:
     if isinstance(error, MemoryError):
         return "OutOfMemoryError", "the algorithm passed its memory limit"
     if isinstance(error, (SystemExit, KeyboardInterrupt)):
         return "SystemExit", f"the algorithm called sys.exit({getattr(error, 'code', '')!r:.100})"
     declared: Any = getattr(error, "error_type", None)
     if isinstance(declared, str) and declared:
-        return declared, _message(error)
+        return declared, _message(error, plain)
     name = type(error).__name__
-    return name if name in DECLARED_TYPES else "AlgorithmError", _message(error)
+    return name if name in DECLARED_TYPES else "AlgorithmError", _message(error, plain)
 
 
-def _message(error: BaseException) -> str:
+def _message(error: BaseException, plain: bool) -> str:
     try:
         text = str(error)
     except BaseException:
         text = "the error's text cannot be read"
     name = type(error).__name__
+    if plain and text:
+        return text
     if hasattr(error, "error_type") or isinstance(error, ResultError) or name in DECLARED_TYPES:
         return text
     return f"{name}: {text}" if text else name

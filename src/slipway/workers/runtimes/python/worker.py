@@ -131,7 +131,7 @@ class Worker:
         except BaseException as error:
             open_reserve()
             self._stop_printing()
-            self._out.append(replies.error(NO_CALL, *describe_loading(error)))
+            self._out.append(replies.error(NO_CALL, *describe_loading(error, self._algorithm.plain_messages)))
             self._end_after(error)
         self._stop_printing()
         self._stdout.flush_at = self._stderr.flush_at = FLUSH_AT
@@ -164,7 +164,7 @@ class Worker:
         if fatal:
             open_reserve()
         us, cpu_us = (_wall() - started) // 1000, (_cpu() - used) // 1000
-        reply = replies.error(self._call, *describe(error), us, cpu_us)
+        reply = replies.error(self._call, *describe(error, self._algorithm.plain_messages), us, cpu_us)
         self._stop_printing()
         self._out.append(reply)
         if fatal:

@@ -1,0 +1,1 @@
+"""What workers find as top-level packages before the environment's own."""
