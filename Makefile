@@ -35,6 +35,7 @@ bench: setup
 	.venv/bin/python -m benchmarks.push
 	.venv/bin/python -m benchmarks.recovery
 	.venv/bin/python -m benchmarks.transfers
+	.venv/bin/python -m benchmarks.asynchronous
 
 clean:
 	@if [ -x .venv/bin/python ] && [ -d .slipway ]; then .venv/bin/python -m slipway.cli.main down --data .slipway; fi
