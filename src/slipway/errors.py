@@ -13,6 +13,7 @@
     │   ├── AlreadyExists             409
     │   ├── AlreadyPublished          409
     │   ├── TooLarge                  413
+    │   ├── RangeNotSatisfiable       416
     │   ├── LimitExceeded             429
     │   └── CallerGone                499
     ├── BuildFailed                   a commit cannot become a version
@@ -139,6 +140,12 @@ class TooLarge(UsageError):
 
     status = 413
     error_type = "TooLargeError"
+
+
+class RangeNotSatisfiable(UsageError):
+    """The file ends before the range that was asked for. Ask for its size first."""
+
+    status = 416
 
 
 class LimitExceeded(UsageError):

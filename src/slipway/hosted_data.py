@@ -26,6 +26,10 @@ class HostedData:
         parent, _, name = path.removeprefix("data://").strip("/").rpartition("/")
         self._connection.request("POST", _address(parent), json={"name": name})
 
+    def share(self, path: str, acl: list[str]) -> None:
+        """Say who may read a directory beside its owner: `[]`, `["algo://.my/*"]`, `["user://*"]`, …"""
+        self._connection.request("PATCH", _address(path), json={"acl": {"read": acl}})
+
     def size(self, path: str) -> int | None:
         """A file's size in bytes; None where there is no file."""
         try:
@@ -39,13 +43,19 @@ class HostedData:
 
     def list(self, path: str) -> list[Entry]:
         """What is in a directory: directories, then files."""
-        found = self._connection.decoded(dict[str, Any], "GET", _address(path))
-        folders = [Entry(name=folder["name"], directory=True) for folder in found["folders"]]
-        files = [
-            Entry(name=file["filename"], size=file["size"], last_modified=file["last_modified"])
-            for file in found["files"]
-        ]
-        return folders + files
+        folders: list[Entry] = []
+        files: list[Entry] = []
+        query: dict[str, str] = {}
+        while True:
+            found = self._connection.decoded(dict[str, Any], "GET", _address(path), params=query)
+            folders += [Entry(name=folder["name"], directory=True) for folder in found["folders"]]
+            files += [
+                Entry(name=file["filename"], size=file["size"], last_modified=file["last_modified"])
+                for file in found["files"]
+            ]
+            if not found.get("marker"):
+                return folders + files
+            query = {"marker": found["marker"]}
 
     def upload(self, file: Path, path: str, progress: Progress | None = None) -> Upload:
         """Write a local file to `data://owner/directory/name`, whole or not at all."""
@@ -70,9 +80,9 @@ class HostedData:
                     progress(out.tell(), size)
         partial.replace(file)
 
-    def delete(self, path: str) -> None:
-        """Remove a file."""
-        self._connection.request("DELETE", _address(path))
+    def delete(self, path: str, force: bool = False) -> None:
+        """Remove a file, or a directory that is empty unless `force`."""
+        self._connection.request("DELETE", _address(path), params={"force": "true"} if force else {})
 
 
 def _address(path: str) -> str:

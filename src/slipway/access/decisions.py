@@ -6,6 +6,9 @@
 | inspect, manage, publish, push, data_write, account, audit, result | its owner; of a result: who made the call |
 | admin | nobody |
 
+An algorithm that asks on behalf of its caller may call, and read and write data, as the caller may; and it owns its own
+data. What an administrator may beyond others is not for the algorithms that they call.
+
 Where an organization is the owner, each of its members is. A key with permissions may do no more than these say.
 """
 
@@ -43,13 +46,14 @@ class Resource(msgspec.Struct, frozen=True, gc=False):
     kind: str  # "algorithm", "version", "data", "account", "platform": for messages
     owner: str
     public: bool = False
-    name: str = ""  # the algorithm's, where it is about one
+    name: str = ""  # the algorithm's, where it is about one, or about its own data
     versions: tuple[str, ...] = ()  # the names of the version, where it is about one
 
 
 PLATFORM = Resource("platform", "")
 
 _OPEN_TO_ALL_IF_PUBLIC = frozenset((Action.CALL, Action.READ, Action.DATA_READ))
+_OF_ALGORITHMS = frozenset((Action.CALL, Action.DATA_READ, Action.DATA_WRITE))
 _NEVER_THE_OWNERS = frozenset((Action.ADMIN,))
 
 
@@ -67,7 +71,12 @@ def authorize(principal: Principal | None, action: Action, resource: Resource) -
         raise PermissionDenied(
             f"{_refusal(account.name, action, resource)} with this key: its permissions leave it out"
         )
-    if account.admin or (resource.public and action in _OPEN_TO_ALL_IF_PUBLIC):
+    if principal.algorithm:
+        if action not in _OF_ALGORITHMS:
+            raise PermissionDenied(f"an algorithm may not {action.value.replace('_', ' ')}: it calls, and uses data")
+        if resource.kind == "data" and principal.algorithm == f"{resource.owner}/{resource.name}":
+            return
+    if (account.admin and not principal.algorithm) or (resource.public and action in _OPEN_TO_ALL_IF_PUBLIC):
         return
     if principal.owns(resource.owner) and action not in _NEVER_THE_OWNERS:
         return

@@ -8,11 +8,13 @@ from slipway.types import Account, Permissions
 
 
 class Principal(msgspec.Struct, frozen=True, gc=False):
-    """An account, and the key with which it showed itself."""
+    """An account and the key with which it showed itself, or an algorithm that it calls."""
 
     account: Account
     key_id: str
     permissions: Permissions | None = None  # of the key; None: all that the account may do
+    algorithm: str = ""  # `owner/name` of the algorithm that asks on the account's behalf, in a call of it
+    call_id: str = ""  # of that call; empty while the algorithm loads
 
     @property
     def organizations(self) -> frozenset[str]:

@@ -42,6 +42,7 @@ from slipway.control.jobs import JobRunner
 from slipway.control.limits import BoundedBodies
 from slipway.control.passed import take_over
 from slipway.control.repair import make_missing_repositories
+from slipway.control.sessions import forget_sessions
 from slipway.errors import SlipwayError
 from slipway.journal.checkpoints import CHECKPOINTS, Checkpointer
 from slipway.journal.records import EventRecord
@@ -100,7 +101,8 @@ async def _run(settings: Settings, store: Store) -> None:
     try:
         await builds.recover()
         await calls.recover()
-        work = [runner.run(), checkpointer.run(checkpoints), make_missing_repositories(context), *calls.work()]
+        work = [runner.run(), checkpointer.run(checkpoints), make_missing_repositories(context)]
+        work += [forget_sessions(files), *calls.work()]
         await _serve(context, calls, work)
     finally:
         context.refusals.flush()

@@ -1,26 +1,31 @@
-"""Hosted data, as far as deploying from a notebook needs it."""
+"""Hosted data: `/v1/data/…`, and the same as `/v1/connector/data/…`."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from email.utils import formatdate
 from typing import Annotated, Any
 
 import msgspec
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
+from slipway.access import acl
 from slipway.access.decisions import Action, Resource
-from slipway.control.authentication import Who, decides
+from slipway.access.principals import Principal
+from slipway.control.authentication import Who, anyone, decides
 from slipway.control.context import Context, Ctx
 from slipway.control.errors import response
-from slipway.errors import AlreadyExists, InputError, NoSuchData, ParsingError
-from slipway.registry import accounts
-from slipway.registry.files import DataPath, Entry, parse_path
+from slipway.control.listing import listing
+from slipway.control.ranges import wanted
+from slipway.errors import AlreadyExists, InputError, NoSuchData, ParsingError, RangeNotSatisfiable
+from slipway.registry import accounts, directories
+from slipway.registry.files import DataPath, Entry, OpenFile, parse_path
 
 router = APIRouter(prefix="/v1", tags=["data"])
 
 _ROUTES = ("/data/{path:path}", "/connector/data/{path:path}")
 _ROOTS = DataPath("")  # what lies above the accounts' own directories
+_DIRECTORY = {"X-Data-Type": "directory"}
 
 
 def place(action: Action) -> Any:  # noqa: ANN401
@@ -32,14 +37,25 @@ def place(action: Action) -> Any:  # noqa: ANN401
         if not path and action is Action.DATA_READ:
             await context.allow(principal, action, Resource("data", own), own)
             return _ROOTS
-        where = parse_path(path, own)
-        await context.allow(principal, action, Resource("data", where.owner), str(where))
+        where = parse_path(path, own, principal.algorithm, principal.call_id)
+        shared = action is Action.DATA_READ and await _shared(context, principal, where)
+        resource = Resource("data", where.owner, shared, where.algorithm)
+        await context.allow(principal, action, resource, str(where))
         if where.owner != own:
             async with context.store.read() as connection:
                 await accounts.get(connection, where.owner)
         return where
 
     return Depends(permission)
+
+
+async def _shared(context: Context, principal: Principal, where: DataPath) -> bool:
+    """Whether the owner lets the caller read there. A file is read as its directory is."""
+    if where.apart or principal.owns(where.owner):
+        return False
+    async with context.store.read() as connection:
+        allowed = await directories.acl_of(connection, where, acl.DEFAULT)
+    return acl.admits(allowed, where.owner, principal)
 
 
 Readable = Annotated[DataPath, place(Action.DATA_READ)]
@@ -49,23 +65,25 @@ Writable = Annotated[DataPath, place(Action.DATA_WRITE)]
 async def head(where: Readable, context: Ctx) -> Response:
     """Whether a file or directory is there, and which."""
     entry = await _stat(context, where)
-    headers = {"X-Data-Type": "directory" if entry.directory else "file"}
-    if not entry.directory:
-        headers["Content-Length"] = str(entry.size)
-    return Response(headers=headers)
+    return Response(headers=_DIRECTORY if entry.directory else {**_described(entry), "Content-Length": str(entry.size)})
 
 
-async def get(where: Readable, context: Ctx, principal: Who) -> Response:
-    """A file's bytes, or a directory's listing; at the top the caller's own directory."""
+async def get(
+    where: Readable,
+    request: Request,
+    context: Ctx,
+    principal: Who,
+    marker: Annotated[str | None, Query(max_length=1000)] = None,
+    acl: bool = False,
+) -> Response:
+    """A file's bytes, or those of a `Range`; a directory's listing; at the top the directories of the caller."""
     if where == _ROOTS:
-        listing: dict[str, Any] = {"folders": [{"name": principal.account.name}], "files": []}
-        return JSONResponse(listing, headers={"X-Data-Type": "directory"})
-    entry = await _stat(context, where)
-    if entry.directory:
-        return JSONResponse(await _listing(context, where), headers={"X-Data-Type": "directory"})
-    headers = {"X-Data-Type": "file", "Content-Length": str(entry.size)}
-    chunks = context.files.read_stream(where)
-    return StreamingResponse(chunks, media_type="application/octet-stream", headers=headers)
+        names = [principal.account.name, *sorted(principal.organizations)]
+        roots: dict[str, Any] = {"folders": [{"name": name} for name in names], "files": []}
+        return JSONResponse(roots, headers=_DIRECTORY)
+    if (await _stat(context, where)).directory:
+        return JSONResponse(await listing(context, where, marker, acl), headers=_DIRECTORY)
+    return _content(await context.files.open(where), request)
 
 
 async def put(where: Writable, request: Request, context: Ctx, principal: Who) -> dict[str, Any]:
@@ -77,7 +95,8 @@ async def put(where: Writable, request: Request, context: Ctx, principal: Who) -
 
 async def post(where: Writable, request: Request, context: Ctx, principal: Who) -> dict[str, Any]:
     """Make a directory; its parent is the path, its name in the body. One that is there already is no error."""
-    directory = where.child(_name(await request.body()))
+    name, read = _asked(await request.body())
+    directory = where.child(name)
     if not where.parts and not await context.files.exists(where):
         await context.files.make_directory(where)
     try:
@@ -86,8 +105,25 @@ async def post(where: Writable, request: Request, context: Ctx, principal: Who) 
         if not (await context.files.stat(directory)).directory:
             raise
         return {"result": str(directory)}
-    await context.event(principal, "data.mkdir", str(directory))
+    if read is not None:
+        await _set_acl(context, directory, read)
+    await context.event(principal, "data.mkdir", str(directory), acl=_shown(read))
     return {"result": str(directory)}
+
+
+async def patch(where: Writable, request: Request, context: Ctx, principal: Who) -> dict[str, Any]:
+    """Change who may read a directory: `{"acl": {"read": […]}}`."""
+    body = _decoded(await request.body())
+    if not (await _stat(context, where)).directory:
+        raise InputError(f"{where} is a file: it is read as its directory is")
+    if where.apart:
+        raise InputError(f"{where} belongs to one algorithm or call: it is shared with nobody")
+    read = _read_acl(body)
+    if read is None:
+        raise InputError('send {"acl": {"read": [ENTRY, …]}}')
+    await _set_acl(context, where, read)
+    await context.event(principal, "data.acl", str(where), acl=_shown(read))
+    return {"result": str(where), "acl": {"read": list(read)}}
 
 
 async def delete(where: Writable, context: Ctx, principal: Who, force: bool = False) -> Any:  # noqa: ANN401
@@ -96,16 +132,57 @@ async def delete(where: Writable, context: Ctx, principal: Who, force: bool = Fa
         deleted = await context.files.delete(where, force)
     except InputError as error:
         return response(error, deleted=0)
+    async with context.store.begin() as connection:
+        await directories.forget(connection, where)
     await context.event(principal, "data.delete", str(where), files=str(deleted))
     return {"result": {"deleted": deleted}}
 
 
+_HANDLERS = (("HEAD", head), ("GET", get), ("PUT", put), ("POST", post), ("PATCH", patch), ("DELETE", delete))
 for _path in _ROUTES:
     _documented = _path == _ROUTES[0]
-    for _method, _handler in (("HEAD", head), ("GET", get), ("PUT", put), ("POST", post), ("DELETE", delete)):
+    for _method, _handler in _HANDLERS:
         router.add_api_route(
             _path, _handler, methods=[_method], include_in_schema=_documented and _method != "HEAD", response_model=None
         )
+
+
+@router.api_route(
+    "/connector/{connector}/{path:path}",
+    methods=["HEAD", "GET", "PUT", "POST", "PATCH", "DELETE"],
+    include_in_schema=False,
+    dependencies=[anyone()],
+)
+async def no_connector(connector: str) -> None:
+    """There are no connectors to foreign storage."""
+    raise NoSuchData(f"there is no connector {connector[:100]!r}: hosted data is data://OWNER/DIRECTORY/FILE")
+
+
+def _content(file: OpenFile, request: Request) -> Response:
+    entry = file.entry
+    headers = _described(entry)
+    if entry.sha256 and headers["ETag"] in request.headers.get("if-none-match", ""):
+        file.close()
+        return Response(status_code=304, headers=headers)
+    try:
+        part = wanted(request.headers.get("range"), entry.size)
+    except RangeNotSatisfiable:
+        file.close()
+        raise
+    start, length = part or (0, entry.size)
+    if part:
+        headers["Content-Range"] = f"bytes {start}-{start + length - 1}/{entry.size}"
+    headers["Content-Length"] = str(length)
+    status = 206 if part else 200
+    return StreamingResponse(file.read(start, length), status, headers, media_type="application/octet-stream")
+
+
+def _described(entry: Entry) -> dict[str, str]:
+    headers = {"X-Data-Type": "file", "Accept-Ranges": "bytes"}
+    headers["Last-Modified"] = formatdate(entry.modified_at, usegmt=True)
+    if entry.sha256:
+        headers["ETag"] = f'"{entry.sha256}"'
+    return headers
 
 
 async def _stat(context: Context, where: DataPath) -> Entry:
@@ -116,29 +193,40 @@ async def _stat(context: Context, where: DataPath) -> Entry:
     except NoSuchData:
         if where.parts:
             raise
-        # An account's own directory is there before anything is in it.
-        return Entry(name=where.owner, directory=True)
+        # An account's own directory is there before anything is in it; so is an algorithm's, and a call's.
+        return Entry(name=where.name, directory=True)
 
 
-async def _listing(context: Context, where: DataPath) -> dict[str, Any]:
-    found = await context.files.list(where) if await context.files.exists(where) else []
-    return {
-        "folders": [{"name": entry.name} for entry in found if entry.directory],
-        "files": [_file(entry) for entry in found if not entry.directory],
-    }
+async def _set_acl(context: Context, where: DataPath, read: acl.Acl) -> None:
+    async with context.store.begin() as connection:
+        await directories.set_acl(connection, where, read)
 
 
-def _file(entry: Entry) -> dict[str, Any]:
-    modified = datetime.fromtimestamp(entry.modified_at, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    return {"filename": entry.name, "size": entry.size, "last_modified": modified}
-
-
-def _name(body: bytes) -> str:
-    """The name that a body asks for, whatever content type it was sent with."""
+def _decoded(body: bytes) -> dict[str, Any]:
+    """The object that a body is, whatever content type it was sent with."""
     try:
-        name = msgspec.json.decode(body)["name"]
-    except (msgspec.DecodeError, TypeError, KeyError) as error:
-        raise ParsingError('send {"name": DIRECTORY}') from error
+        return msgspec.json.decode(body, type=dict[str, Any])
+    except msgspec.MsgspecError as error:
+        raise ParsingError('send a JSON object such as {"name": DIRECTORY}') from error
+
+
+def _asked(body: bytes) -> tuple[str, acl.Acl | None]:
+    """The name of the directory to make, and its ACL where it is to have one of its own."""
+    asked = _decoded(body)
+    name = asked.get("name")
     if not isinstance(name, str):
         raise InputError("name: Input should be a valid string")
-    return name
+    return name, _read_acl(asked)
+
+
+def _read_acl(asked: dict[str, Any]) -> acl.Acl | None:
+    given = asked.get("acl")
+    if given is None:
+        return None
+    if not isinstance(given, dict) or "read" not in given:
+        raise InputError('acl: send {"read": [ENTRY, …]}')
+    return acl.parse_acl(given["read"])
+
+
+def _shown(read: acl.Acl | None) -> str:
+    return "" if read is None else " ".join(read) or "private"

@@ -116,6 +116,13 @@ versions = _table(
     Index(None, "algorithm_id", "created_at", "id"),
 )
 
+# What is said of directories of hosted data that are not as their parents, by path; all else is in the file system.
+directories = _table(
+    "directories",
+    Column("path", Text, primary_key=True),
+    Column("read_acl", Json(tuple[str, ...]), nullable=False),
+)
+
 builds = _table(
     "builds",
     Column("id", Text, primary_key=True),

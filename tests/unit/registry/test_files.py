@@ -35,15 +35,15 @@ async def _chunks(*parts: bytes) -> AsyncIterator[bytes]:
         yield part
 
 
-async def _content(files: Files, offset: int = 0, chunk_bytes: int = 1 << 20) -> bytes:
-    return b"".join([chunk async for chunk in files.read_stream(FILE, offset, chunk_bytes)])
+async def _content(files: Files, offset: int = 0) -> bytes:
+    return b"".join([chunk async for chunk in files.read_stream(FILE, offset)])
 
 
 async def test_what_is_written_is_read_back_from_any_offset(files: Files) -> None:
     written = await files.write_stream(FILE, _chunks(b"hello ", b"", b"world"))
     assert (written.size, written.sha256) == (11, hashlib.sha256(b"hello world").hexdigest())
     assert await _content(files) == b"hello world"
-    assert await _content(files, offset=6, chunk_bytes=2) == b"world"
+    assert await _content(files, offset=6) == b"world"
     assert (await files.stat(FILE)).size == 11
 
 
@@ -202,3 +202,44 @@ def test_a_root_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "files").write_text("in the way")
     with pytest.raises(DataDirectoryUnusable, match="files"):
         Files(tmp_path / "files" / "below")
+
+
+async def test_a_reader_keeps_the_file_that_it_began_on(files: Files) -> None:
+    await files.write_stream(FILE, _chunks(b"a long old file"))
+    file = await files.open(FILE)
+    await files.write_stream(FILE, _chunks(b"new"))
+    assert file.entry.size == 15
+    assert b"".join([chunk async for chunk in file.read(2, 4)]) == b"long"
+    assert await _content(files) == b"new"
+
+
+async def test_the_digest_moves_with_the_file(files: Files) -> None:
+    written = await files.write_stream(FILE, _chunks(b"hello"))
+    entry = await files.stat(FILE)
+    assert entry.sha256 in (written.sha256, "")  # not every file system keeps attributes
+    if entry.sha256:
+        file = await files.open(FILE)
+        assert file.entry.sha256 == written.sha256
+        file.close()
+
+
+async def test_a_link_is_neither_listed_nor_followed(files: Files, tmp_path: Path) -> None:
+    await files.write_stream(FILE, _chunks(b"hello"))
+    secret = tmp_path / "secret"
+    secret.write_text("secret")
+    place = next(tmp_path.rglob(FILE.name)).parent
+    (place / "link").symlink_to(secret)
+    (place / "away").symlink_to(tmp_path)
+    assert [entry.name for entry in await files.list(DIRECTORY)] == [FILE.name]
+    for path in (DIRECTORY.child("link"), DIRECTORY.child("away").child("secret")):
+        with pytest.raises(NoSuchData):
+            await files.open(path)
+
+
+async def test_data_of_a_call_goes_when_it_has_not_changed_for_long(files: Files) -> None:
+    path = parse_path(".session/note", "ann", call_id="01920f5a")
+    await files.write_stream(path, _chunks(b"hello"))
+    await files.forget_sessions(3600)
+    assert await files.exists(path)
+    await files.forget_sessions(-1)
+    assert not await files.exists(path)
