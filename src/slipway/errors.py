@@ -23,7 +23,7 @@
     ├── DeadlineExceeded              504
     └── StartupError                  the platform cannot start: one line, exit code 2
         ├── PortTaken, DataDirectoryInUse, DataDirectoryUnusable, SettingsError
-        └── NewerFormat, JournalDamaged
+        └── NewerFormat, JournalDamaged, BackupDamaged
 
 What user code raises never appears here: it crosses processes as an `AlgorithmFailure` record (see types.py).
 """
@@ -216,6 +216,10 @@ class SettingsError(StartupError):
 
 class NewerFormat(StartupError):
     """The store or journal was written by a newer Slipway. Upgrade this one; nothing was changed."""
+
+
+class BackupDamaged(StartupError):
+    """The archive is no whole backup, or not what its manifest says; nothing was written. Use another one."""
 
 
 class JournalDamaged(StartupError):

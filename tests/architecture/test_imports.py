@@ -13,7 +13,7 @@ TIERS: tuple[frozenset[str], ...] = (
     frozenset({"types", "errors", "settings", "ids", "sdk"}),
     frozenset({"wire", "journal", "registry", "routing", "evaluation"}),
     frozenset({"access", "workers", "placement", "release", "training", "observe"}),
-    frozenset({"gateway", "control", "console"}),
+    frozenset({"gateway", "control", "console", "operations"}),
     frozenset({"app"}),
     frozenset({"supervisor", "premises", "processes"}),
 )

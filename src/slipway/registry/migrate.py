@@ -20,8 +20,12 @@ def pending(connection: Connection) -> bool:
     """Whether the store must be migrated. Raises NewerFormat, having written nothing."""
     script = ScriptDirectory.from_config(_config(connection))
     current = MigrationContext.configure(connection).get_current_revision()
-    if current is not None and current not in {known.revision for known in script.walk_revisions()}:
-        raise NewerFormat(f"the store is of a newer Slipway (schema {current}): upgrade this one; nothing was changed")
+    if current is not None and current not in {one.revision for one in script.walk_revisions()}:
+        known = script.get_current_head()
+        raise NewerFormat(
+            f"the store is of a newer Slipway (schema {current}, this one knows {known}): upgrade this one;"
+            " nothing was changed"
+        )
     return current != script.get_current_head()
 
 

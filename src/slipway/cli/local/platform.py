@@ -39,7 +39,7 @@ def up(
     detach: Annotated[bool, typer.Option("--detach", help="Return once it is ready; it goes on by itself.")] = False,
 ) -> None:
     """Start the platform and stay with it; Ctrl-C drains the calls in flight and ends it."""
-    _require_server()
+    require_server()
     settings = load_settings({"data": data and str(data), "host": host, "port": port, "gateways": gateways})
     if detach:
         detached.start(settings, sys.argv)
@@ -89,7 +89,8 @@ def _end(running: Occupant, seconds: float) -> None:
         os.close(descriptor)
 
 
-def _require_server() -> None:
+def require_server() -> None:
+    """Raises StartupError where only the client is installed."""
     missing = [name for name in ("uvicorn", "fastapi", "sqlalchemy") if importlib.util.find_spec(name) is None]
     if missing:
         raise StartupError(f"the server is not installed ({missing[0]} is missing): pip install 'slipway[server]'")
