@@ -113,6 +113,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return self.root / "admin.key"
 
     @property
+    def secrets_key_file(self) -> Path:
+        """The master key that algorithms' secrets are sealed with; mode 0600."""
+        return self.root / "secrets.key"
+
+    @property
     def control_socket(self) -> Path:
         """Control's public HTTP: what gateways forward."""
         return self.run_directory / "control.sock"

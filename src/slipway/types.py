@@ -107,6 +107,33 @@ class Algorithm(msgspec.Struct, frozen=True, kw_only=True):
     created_at: float
 
 
+class Secret(msgspec.Struct, frozen=True, kw_only=True):
+    """A value that an algorithm needs and nobody may read; sealed as `access.secrets` does it."""
+
+    id: str
+    algorithm_id: str
+    short_name: str
+    description: str
+    secret_key: str  # the name of the environment variable that it is to be
+    sealed: bytes
+    created_at: float
+    updated_at: float
+
+
+class Reservation(msgspec.Struct, frozen=True, kw_only=True):
+    """Replicas that an administrator wants kept for an algorithm, or for one of its callers."""
+
+    id: str
+    algorithm_id: str
+    owner: str
+    algorithm: str  # the name without its owner
+    calling_user: str  # empty: for everyone's calls
+    version_type: str
+    version_identifier: str  # commit hash or semantic version; empty: whatever `version_type` says
+    num_slots: int
+    created_at: float
+
+
 class Arm(msgspec.Struct, frozen=True, kw_only=True):
     """One version's share of an algorithm's traffic."""
 

@@ -43,7 +43,7 @@ HEAVY = {
     "uvicorn": {"control", "gateway"},
     "sqlalchemy": {"registry", "control", "release"},
     "alembic": {"registry"},
-    "cryptography": {"journal"},
+    "cryptography": {"journal", "access"},
     "uv": {"release"},
     "fsspec": {"registry"},
 }

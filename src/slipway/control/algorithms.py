@@ -13,11 +13,13 @@ from slipway.access.decisions import Action, Resource, authorize
 from slipway.access.principals import Principal
 from slipway.control.authentication import anyone, may
 from slipway.control.context import Context, Ctx
+from slipway.control.environments import python_wanted
 from slipway.control.removal import remove_algorithm
 from slipway.control.rendering import algorithm_object, newest, page
 from slipway.control.repair import ensure_repository
 from slipway.errors import AlreadyExists, BadMarker, InputError, NoSuchVersion, ParsingError, PermissionDenied
 from slipway.registry import accounts, algorithms, versions
+from slipway.registry.names import NAME_SCHEMA
 from slipway.types import Algorithm
 
 router = APIRouter(prefix="/v1/algorithms", tags=["algorithms"])
@@ -36,9 +38,17 @@ class Details(BaseModel):
 class NewAlgorithm(BaseModel):
     """An algorithm to make. What `settings` holds beyond the platform's own is kept for its clients."""
 
-    name: str
+    name: str = Field(json_schema_extra=NAME_SCHEMA)
     details: Details = Field(default_factory=Details)
-    settings: dict[str, str | bool | int] = Field(default_factory=dict)
+    settings: dict[str, str | bool | int | None] = Field(default_factory=dict)
+
+    def described(self) -> dict[str, str]:
+        """The details, whole."""
+        return {name: value or "" for name, value in self.details.model_dump().items()}
+
+    def set(self) -> dict[str, str | bool | int]:
+        """The settings that have a value."""
+        return {name: value for name, value in self.settings.items() if value is not None}
 
 
 class Change(BaseModel):
@@ -65,13 +75,17 @@ _BODIES = {
 async def create(
     owner: str, body: NewAlgorithm, context: Ctx, principal: Principal = may(Action.MANAGE)
 ) -> dict[str, Any]:
-    """Make an algorithm, with a repository that holds a template of its language."""
+    """Make an algorithm, with a repository that holds a template of its language. Again: the same answer."""
     try:
         algorithm = await add_algorithm(context, owner, body)
     except AlreadyExists:
         async with context.store.read() as connection:
-            await ensure_repository(context, await algorithms.get(connection, owner, body.name))
-        raise
+            algorithm = await algorithms.get(connection, owner, body.name)
+        await ensure_repository(context, algorithm)
+        if not _asks_for(body, algorithm):
+            raise
+        async with context.store.read() as connection:
+            return await algorithm_object(connection, algorithm, await newest(connection, algorithm))
     await context.event(principal, "algorithm.create", f"{owner}/{body.name}")
     async with context.store.read() as connection:
         return await algorithm_object(connection, algorithm, None)
@@ -196,11 +210,11 @@ def _json(body: bytes) -> Any:  # noqa: ANN401 - any JSON
 
 async def add_algorithm(context: Context, owner: str, body: NewAlgorithm) -> Algorithm:
     """A new algorithm with its repository. Raises InputError, NoSuchAccount, AlreadyExists."""
-    details = {name: value or "" for name, value in body.details.model_dump().items()}
+    await python_wanted(context, body.set())  # a language that does not run here is refused now
     async with context.store.begin() as connection:
         account = await accounts.get(connection, owner)
         algorithm = await algorithms.create(
-            connection, account=account, name=body.name, settings=body.settings, **details
+            connection, account=account, name=body.name, settings=body.set(), **body.described()
         )
     try:
         await ensure_repository(context, algorithm)
@@ -210,6 +224,12 @@ async def add_algorithm(context: Context, owner: str, body: NewAlgorithm) -> Alg
             await algorithms.delete(connection, algorithm.id)
         raise
     return algorithm
+
+
+def _asks_for(body: NewAlgorithm, algorithm: Algorithm) -> bool:
+    """Whether the algorithm is what the body asks for, so that a client that asks twice gets one."""
+    described = {name: getattr(algorithm, name) for name in ("label", "summary", "tagline")}
+    return (body.described(), body.set()) == (described, algorithm.settings)
 
 
 async def _listed(

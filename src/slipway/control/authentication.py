@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
+import msgspec
 from fastapi import Depends, Request
 
 from slipway.access.authorization_header import key_from_header
@@ -13,6 +14,7 @@ from slipway.access.principals import Principal
 from slipway.control.context import Context, Ctx
 from slipway.errors import AuthenticationError, DiskFull
 from slipway.registry import accounts, algorithms, keys, versions
+from slipway.types import Algorithm
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -69,6 +71,26 @@ def may(action: Action, kind: str = "algorithm") -> Any:  # noqa: ANN401 - FastA
         public = action is Action.READ and bool(name) and await _is_public(context, owner, name)
         resource = f"{owner}/{name}" if name else owner
         return await context.allow(principal, action, Resource(kind, owner, public, name), resource)
+
+    return Depends(permission)
+
+
+class Named(msgspec.Struct, frozen=True):
+    """An algorithm that a path names by its id, and the caller, who may do there what the route does."""
+
+    principal: Principal
+    algorithm: Algorithm
+
+
+def may_with(action: Action) -> Any:  # noqa: ANN401
+    """A dependency: `Named`, for routes whose path has an `algorithm_id`. Raises NoSuchAlgorithm."""
+
+    @decides
+    async def permission(algorithm_id: str, context: Ctx, principal: Who) -> Named:
+        async with context.store.read() as connection:
+            found = await algorithms.by_id(connection, algorithm_id)
+        resource = Resource("algorithm", found.owner, name=found.name)
+        return Named(await context.allow(principal, action, resource, f"{found.owner}/{found.name}"), found)
 
     return Depends(permission)
 

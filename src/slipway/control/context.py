@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 
 from slipway.access.decisions import Action, Resource, authorize
 from slipway.access.principals import Principal
+from slipway.access.secrets import SecretBox
 from slipway.control.asynchronous.files import RequestFiles
 from slipway.control.feeds import Feeds
 from slipway.control.refusals import Refusals
@@ -21,6 +22,7 @@ from slipway.registry.files import Files
 from slipway.registry.store import Store
 from slipway.release.build import Builds
 from slipway.release.hosts import Hosts
+from slipway.release.interpreters import Interpreters
 from slipway.settings import Settings
 from slipway.types import Build
 
@@ -44,6 +46,8 @@ class Context:
         self.feeds = Feeds(store)
         self.refusals = Refusals(journal)
         self.stopping = Stopping()
+        self.secret_box = SecretBox(settings.secrets_key_file)
+        self.interpreters = Interpreters(settings.interpreters)
         self.wake_jobs = wake_jobs
 
     async def allow(self, principal: Principal, action: Action, resource: Resource, name: str = "") -> Principal:

@@ -40,7 +40,7 @@ async def read_audit(
     """Records, one JSON object a line: one's own calls and those to one's own algorithms; all for an administrator."""
     wanted = AuditFilter(since=since, caller=caller, algorithm=algorithm)
     await context.event(principal, "audit.read", algorithm or caller or "audit")
-    return _stream(context, Reading(wanted, follow, own(principal.account)))
+    return stream(context, Reading(wanted, follow, own(principal.account)))
 
 
 @router.get("/algorithms/{owner}/{name}/logs", response_class=StreamingResponse)
@@ -56,7 +56,7 @@ async def logs(
     async with context.store.read() as connection:
         await algorithms.get(connection, owner, name)
     wanted = AuditFilter(since=since, algorithm=f"{owner}/{name}")
-    return _stream(context, Reading(wanted, follow, everything, printed_only=True))
+    return stream(context, Reading(wanted, follow, everything, printed_only=True))
 
 
 @router.get("/status")
@@ -77,7 +77,8 @@ async def status(context: Ctx, principal: Principal = administrator()) -> dict[s
     }
 
 
-def _stream(context: Context, reading: Reading) -> StreamingResponse:
+def stream(context: Context, reading: Reading) -> StreamingResponse:
+    """Records as lines of JSON."""
     content = context.stopping.until(lines(context.settings.journal_directory, reading))
     return StreamingResponse(content, media_type=_NDJSON)
 

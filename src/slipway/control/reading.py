@@ -36,6 +36,7 @@ class Reading(msgspec.Struct, frozen=True):
     following: bool
     sight: Sight
     printed_only: bool = False  # calls that printed something
+    verb: str = ""  # events of this verb only
 
 
 async def lines(directory: Path, reading: Reading) -> AsyncIterator[str]:
@@ -90,6 +91,8 @@ def _pieces(directory: Path, reading: Reading) -> Iterator[list[dict[str, Any]]]
 def _shown(entry: Entry, reading: Reading, payloads: Payloads) -> dict[str, Any] | None:
     visibility = reading.sight(entry.record)
     if not visibility.record or not reading.wanted.passes(entry):
+        return None
+    if reading.verb and getattr(entry.record, "verb", "") != reading.verb:
         return None
     found = as_dict(entry, payloads.find(entry))
     if reading.printed_only and not found.get("stdout"):

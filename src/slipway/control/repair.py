@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from slipway.control.context import Context
+from slipway.control.environments import python_wanted
 from slipway.errors import SlipwayError
 from slipway.registry import algorithms
 from slipway.types import Algorithm
@@ -15,7 +16,8 @@ logger = logging.getLogger(__name__)
 async def ensure_repository(context: Context, algorithm: Algorithm) -> None:
     """Make an algorithm's repository unless it is there."""
     if not context.builds.sources.exists(algorithm.owner, algorithm.name):
-        await context.builds.sources.create(algorithm.owner, algorithm.name)
+        python = await python_wanted(context, algorithm.settings)
+        await context.builds.sources.create(algorithm.owner, algorithm.name, python)
 
 
 async def make_missing_repositories(context: Context) -> None:

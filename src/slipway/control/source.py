@@ -11,13 +11,13 @@ from slipway.access.decisions import Action, Resource
 from slipway.access.principals import Principal
 from slipway.control.authentication import anyone, identify, may
 from slipway.control.context import Context, Ctx
-from slipway.errors import AuthenticationError, NoSuchData, SlipwayError
+from slipway.errors import AuthenticationError, NoSuchData, NotFound, SlipwayError
 from slipway.registry import algorithms
 from slipway.release.githttp import GitHttp, Scope
 
 router = APIRouter(prefix="/v1", tags=["source"])
 
-_INTERNAL = {"id": "internal", "provider": "internal", "default": True, "enabled": True, "oauth": None, "urls": {}}
+INTERNAL_SCM = "internal"
 
 
 @router.get("/algorithms/{owner}/{name}/scm/status")
@@ -29,9 +29,22 @@ async def scm_status(owner: str, name: str, context: Ctx, principal: Principal =
 
 
 @router.get("/scms")
-async def scms(principal: Principal = anyone()) -> dict[str, Any]:
+async def scms(context: Ctx, principal: Principal = anyone()) -> dict[str, Any]:
     """Where repositories can be: on this platform."""
-    return {"results": [_INTERNAL]}
+    return {"results": [_scm(context, INTERNAL_SCM)]}
+
+
+@router.get("/scms/{scm_id}")
+async def scm(scm_id: str, context: Ctx, principal: Principal = anyone()) -> dict[str, Any]:
+    """One of them."""
+    return _scm(context, scm_id)
+
+
+@router.get("/scms/{scm_id}/oauth/status")
+async def scm_authorization(scm_id: str, context: Ctx, principal: Principal = anyone()) -> dict[str, Any]:
+    """Whether the caller may use it: the platform's own repositories need no authorization beyond a key."""
+    _scm(context, scm_id)
+    return {"authorization_status": "authorized", "scm_username": principal.account.name, "scm_organizations": []}
 
 
 @router.get("/algorithms/{owner}/{name}/source")
@@ -94,6 +107,25 @@ async def _known(context: Context, header: str | None) -> Principal:
         context.refusals.count("/git")
         raise AuthenticationError(f"the key is not one of {login[0]}'s")
     return principal
+
+
+def _scm(context: Context, scm_id: str) -> dict[str, Any]:
+    """A source manager as the API shows it. Raises NotFound."""
+    if scm_id != INTERNAL_SCM:
+        raise NotFound(f"there is no source manager {scm_id[:100]!r}: {INTERNAL_SCM!r} is the only one")
+    web = context.settings.public_url.rstrip("/")
+    urls = {"web": web, "api": f"{web}/v1", "ssh": ""}
+    # The classic clients look for `oauth`; their own models have `scm` in its place.
+    return {
+        "id": INTERNAL_SCM,
+        "name": "Slipway",
+        "provider": INTERNAL_SCM,
+        "default": True,
+        "enabled": True,
+        "oauth": None,
+        "scm": None,
+        "urls": urls,
+    }
 
 
 def _address(context: Context, owner: str, name: str) -> str:

@@ -14,18 +14,20 @@ from slipway.errors import (
     DataDirectoryInUse,
     DataDirectoryUnusable,
     DiskFull,
+    InputError,
     SettingsError,
     SlipwayError,
     StartupError,
 )
 
 _FULL = ("disk is full", "No space left")
+_NUL = ("unsupported Unicode escape sequence", "0x00")  # PostgreSQL cannot keep it
 _LOCKED = "database is locked"
 
 
 @contextmanager
 def serving() -> Iterator[None]:
-    """What goes wrong with the database itself, while serving, is a lack of capacity and says so."""
+    """What goes wrong with the database itself, while serving, is a lack of capacity, or text that it cannot hold."""
     try:
         yield
     except NoConnectionFree as error:
@@ -55,6 +57,8 @@ def _while_serving(error: DBAPIError) -> SlipwayError | None:
         return DiskFull("the disk that holds the store is full")
     if _LOCKED in text:
         return CapacityError("the store is busy")
+    if any(words in text for words in _NUL):
+        return InputError("text may not hold the character NUL")
     if error.connection_invalidated:
         return CapacityError("the store cannot be reached")
     return None

@@ -186,6 +186,31 @@ requests = _table(
     Index(None, "finished_at"),
 )
 
+secrets = _table(
+    "secrets",
+    Column("id", Text, primary_key=True),
+    _cascade("algorithm_id", "algorithms.id"),
+    _text("short_name"),
+    _text("description"),
+    _text("secret_key"),
+    Column("sealed", LargeBinary, nullable=False),  # access.secrets says how
+    _seconds("created_at"),
+    _seconds("updated_at"),
+    UniqueConstraint("algorithm_id", "secret_key"),
+)
+
+reservations = _table(
+    "reservations",
+    Column("id", Text, primary_key=True),
+    _cascade("algorithm_id", "algorithms.id"),
+    _text("calling_user"),
+    _text("version_type"),
+    _text("version_identifier"),
+    Column("num_slots", WholeNumber, nullable=False),
+    _seconds("created_at"),
+    Index(None, "algorithm_id"),
+)
+
 # One row. Taking the next value locks it until the commit: that is what puts the changes into commit order.
 revision = _table(
     "revision",

@@ -68,7 +68,7 @@ def inside(directory: Path, path: str, what: str) -> Path:
 def _read(directory: Path, name: str) -> tuple[Document, str]:
     if (directory / FILE).is_file():
         text = _text(inside(directory, FILE, "the file"), FILE)
-        if text != template.manifest(name):
+        if not template.is_manifest(text, name):
             return _parse(text), text
         # Nobody has written it. What was pushed on top of the template may be made for Algorithmia, and the template's
         # sample input is the template's own.

@@ -30,13 +30,16 @@ class Sources:
         """Whether there is such a repository."""
         return (self.path(owner, name) / "HEAD").is_file()
 
-    async def create(self, owner: str, name: str) -> str:
-        """A repository with the template as its first commit, whose hash is returned. Raises AlreadyExists."""
+    async def create(self, owner: str, name: str, python: str = "") -> str:
+        """A repository with the template, for that Python if one is named, as its first commit; returns its hash.
+
+        Raises AlreadyExists.
+        """
         path = self.path(owner, name)
         unfinished = self.git.directory / ".home" / f"new-{new_id()}"
         try:
             await self.git.run("init", "--quiet", "--bare", f"--initial-branch={DEFAULT_BRANCH}", str(unfinished))
-            first = template.first_commit(owner, name, DEFAULT_BRANCH)
+            first = template.first_commit(owner, name, DEFAULT_BRANCH, python)
             await self.git.run("fast-import", "--quiet", "--date-format=now", directory=unfinished, stdin=first)
             path.parent.mkdir(parents=True, exist_ok=True)
             unfinished.rename(path)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
+import tarfile
+import time
 
 _MANIFEST = """\
 # How the platform builds and serves this repository: docs/reference/slipway-toml.md explains every key.
@@ -11,9 +15,7 @@ _MANIFEST = """\
 name = {name}
 sample_input = "world"
 
-# [environment]
-# python = "3.11"
-
+{environment}
 # [resources]
 # memory = "2 GiB"
 
@@ -35,22 +37,32 @@ _README = """\
 starts. What it imports goes into `requirements.txt`. Every push to `main` is built; `slipway.toml` says how.
 """
 _REQUIREMENTS = "# One package a line, such as: scikit-learn>=1.4\n"
+_ENVIRONMENT = '[environment]\npython = "{python}"\n'
+_ANY_ENVIRONMENT = '# [environment]\n# python = "3.11"\n'
+_PINNED = re.compile(r'^python = "([0-9.]+)"$', re.MULTILINE)
 
 
-def files(owner: str, name: str) -> dict[str, str]:
-    """The template's files by path."""
+def files(owner: str, name: str, python: str = "") -> dict[str, str]:
+    """The template's files by path; `python` is the version that it asks for, such as `3.11`."""
     names = {"owner": owner, "name": name}
     return {
         "README.md": _README.format(**names),
         "requirements.txt": _REQUIREMENTS,
-        "slipway.toml": manifest(name),
+        "slipway.toml": manifest(name, python),
         f"src/{name}.py": _SOURCE.format(**names),
     }
 
 
-def manifest(name: str) -> str:
+def manifest(name: str, python: str = "") -> str:
     """The template's slipway.toml."""
-    return _MANIFEST.format(name=json.dumps(name))
+    environment = _ENVIRONMENT.format(python=python) if python else _ANY_ENVIRONMENT
+    return _MANIFEST.format(name=json.dumps(name), environment=environment)
+
+
+def is_manifest(text: str, name: str) -> bool:
+    """Whether this is the template's own slipway.toml, whatever Python it was made for."""
+    pinned = _PINNED.search(text)
+    return text == manifest(name, pinned[1] if pinned else "")
 
 
 def is_source(content: bytes, name: str) -> bool:
@@ -59,11 +71,23 @@ def is_source(content: bytes, name: str) -> bool:
     return rest == _SOURCE.partition("\n")[2].format(name=name)
 
 
-def first_commit(owner: str, name: str, branch: str) -> bytes:
+def archive(owner: str, name: str, python: str = "") -> bytes:
+    """The same as a tar.gz."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        for path, text in files(owner, name, python).items():
+            content = text.encode()
+            member = tarfile.TarInfo(path)
+            member.size, member.mode, member.mtime = len(content), 0o644, int(time.time())
+            archive.addfile(member, io.BytesIO(content))
+    return packed.getvalue()
+
+
+def first_commit(owner: str, name: str, branch: str, python: str = "") -> bytes:
     """A stream for `git fast-import` that makes the template the branch's first commit."""
     message = "Begin from the platform's template\n"
     stream = [f"commit refs/heads/{branch}\ncommitter Slipway <slipway@localhost> now\n".encode(), _data(message)]
-    for path, text in files(owner, name).items():
+    for path, text in files(owner, name, python).items():
         stream += [f"M 100644 inline {path}\n".encode(), _data(text)]
     return b"".join(stream)
 

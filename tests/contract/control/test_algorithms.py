@@ -145,7 +145,7 @@ def test_languages_environments_and_scms_are_listed(new_account: NewAccount, adm
     (python,) = user.get("/v1/algorithm-environments/edge/languages").json()
     assert python["name"] == "python"
     found = user.get("/v1/algorithm-environments/edge/languages/python/environments").json()
-    assert found == {"environments": []}
+    assert [one["language"] for one in found["environments"]] == ["python"] * len(found["environments"])
     message(user.get("/v1/algorithm-environments/edge/languages/cobol/environments"), 404)
     assert user.get("/v1/scms").json()["results"][0]["id"] == "internal"
     message(user.put("/v1/algorithm-environments/edge/environments/x", json={"trusted": True}), 403)
