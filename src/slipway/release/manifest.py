@@ -74,6 +74,9 @@ def _read(directory: Path, name: str) -> tuple[Document, str]:
         # sample input is the template's own.
         if not (directory / CLASSIC_FILE).is_file():
             return _untouched(directory, name, text), text
+        classic = _classic(_text(inside(directory, CLASSIC_FILE, "the file"), CLASSIC_FILE), name)
+        # The Python that the algorithm was made for is for what is pushed into it too.
+        return msgspec.structs.replace(classic, environment=_parse(text).environment), ""
     if (directory / CLASSIC_FILE).is_file():
         return _classic(_text(inside(directory, CLASSIC_FILE, "the file"), CLASSIC_FILE), name), ""
     return Document(algorithm=AlgorithmSection(name=name)), ""

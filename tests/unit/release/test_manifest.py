@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from slipway.errors import BuildFailed
+from slipway.release import template
 from slipway.release.manifest import Manifest, read_manifest
 from slipway.release.publish import Publication
 from slipway.release.sizes import parse_size
@@ -136,3 +137,12 @@ def test_sizes_are_written_as_people_write_them(text: str | int, size: int) -> N
 def test_what_is_no_size_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is no size"):
         parse_size(text)
+
+
+@pytest.mark.parametrize("python", ["", "3.9"])
+def test_a_classic_repository_in_a_templates_place_keeps_the_python_that_was_chosen(
+    tmp_path: Path, python: str
+) -> None:
+    (tmp_path / "algorithmia.conf").write_text('{"username": "ann", "algoname": "echo", "language": "python3"}')
+    manifest = read(tmp_path, template.files("ann", "echo", python)["slipway.toml"])
+    assert (manifest.python, manifest.sample_input) == (python, "")
