@@ -1,0 +1,2 @@
+with open('data/stopwords.txt') as f:
+    STOPWORDS = set(line.strip() for line in f)
