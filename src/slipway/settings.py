@@ -37,6 +37,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     payload_limit_bytes: int = 4096  # longer payloads are kept as digests only
     payload_sample_rate: float = 0.01  # under the policy `sample`
     journal_segment_bytes: int = 64 * 2**20
+    journal_keep_days: float = 0.0  # older segments are dropped by `slipway gc`; 0: never
+    payload_keep_days: float = 0.0  # older inputs and results are erased by `slipway gc`; 0: never
+    keep_versions: int = 10  # unpublished ones of each algorithm that `slipway gc` leaves, however old
+    keep_days: float = 30.0  # unpublished versions, ended jobs and logs younger than this stay too
     index_url: str = ""  # package index in place of the default
     extra_index_urls: tuple[str, ...] = ()
     find_links: str = ""  # folder of wheels

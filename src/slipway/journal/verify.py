@@ -11,8 +11,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from slipway.errors import JournalDamaged
 from slipway.journal.checkpoints import checkpoint_events
-from slipway.journal.format import CHECKPOINTS, GENESIS, Frame, segments, writers
+from slipway.journal.format import CHECKPOINTS, GENESIS, Frame, SegmentHeader, segments, writers
 from slipway.journal.payloads import PayloadFrame, matches, payload_frames
+from slipway.journal.pruning import pruned
 from slipway.journal.records import CallRecord, decode_records
 from slipway.journal.scan import SegmentScan
 from slipway.journal.signing import is_signed, load_public_key, read_checkpoint
@@ -31,6 +32,7 @@ class ChainReport(msgspec.Struct, kw_only=True):
     sequence: int = 0  # of the last frame
     head: str = ""  # its hash in hex
     signed: int = 0  # the last frame that a checkpoint binds
+    pruned: int = 0  # the last frame that was dropped by policy, as an event in the ledger says
     problems: list[str] = []
 
 
@@ -44,9 +46,9 @@ def verify(directory: Path, public_key: Path) -> list[ChainReport]:
     signed, until = set[str](), 0
     for entry, event in checkpoint_events(directory):
         signed, until = signed | set(_heads(event.detail)), entry.sequence
-    reports = []
+    reports, dropped = [], pruned(directory)
     for writer in sorted({*names, *signed}):
-        chain = _Chain(writer, _signed_heads(directory, writer, until))
+        chain = _Chain(writer, _signed_heads(directory, writer, until), dropped.get(writer))
         found = segments(directory / writer)
         for path in found:
             chain.segment(path, path == found[-1])
@@ -60,9 +62,12 @@ def verify(directory: Path, public_key: Path) -> list[ChainReport]:
 class _Chain:
     """Walks one writer's segments beside the heads that checkpoints have signed."""
 
-    def __init__(self, writer: str, signed: Iterator[tuple[int, bytes]]) -> None:
+    def __init__(
+        self, writer: str, signed: Iterator[tuple[int, bytes]], dropped: tuple[int, bytes] | None = None
+    ) -> None:
         self.report = ChainReport(writer=writer, problems=[])
         self._sequence, self._head = 0, GENESIS
+        self._dropped = dropped  # up to which frame the oldest may be missing, and that frame's hash
         self._signed = signed
         self._next_signed = next(signed, None)
 
@@ -75,13 +80,27 @@ class _Chain:
         header = scan.header
         if (header.writer, header.number) != (self.report.writer, int(path.stem)):
             self._problem(f"{path.name}: is segment {header.number} of {header.writer}")
-        if header.first_sequence != self._sequence + 1 or header.previous != self._head:
+        if self._may_begin(header):
+            self.report.pruned = header.first_sequence - 1
+            self._sequence, self._head = self.report.pruned, header.previous
+            self._agree()
+        elif header.first_sequence != self._sequence + 1 or header.previous != self._head:
             self._problem(f"{path.name}: does not follow frame {self._sequence}: a segment is missing or was changed")
             self._sequence, self._head = header.first_sequence - 1, header.previous
         payloads = _PayloadsBeside(path)
         for frame in scan:
             self._frame(path, frame, payloads)
         self._behind(path, scan, last, payloads)
+
+    def _may_begin(self, header: SegmentHeader) -> bool:
+        """Whether what is missing before the first segment was dropped with leave."""
+        first = self.report.frames == 0 and self._sequence == 0 and header.first_sequence > 1
+        return first and self._dropped is not None and header.first_sequence - 1 <= self._dropped[0]
+
+    def _agree(self) -> None:
+        """The frame up to which the oldest were dropped is the one that the event names."""
+        if self._dropped is not None and self._sequence == self._dropped[0] and self._head != self._dropped[1]:
+            self._problem(f"frame {self._sequence} is not the one up to which older ones were dropped")
 
     def finish(self) -> None:
         """Heads that were signed and never came: the chain was cut shorter."""
@@ -99,6 +118,7 @@ class _Chain:
         except msgspec.MsgspecError as error:
             self._problem(f"{path.name} byte {frame.offset}: records cannot be read: {error}")
             return
+        self._agree()
         self.report.frames += 1
         self.report.records += len(records)
         self._compare()
@@ -148,7 +168,7 @@ class _Chain:
         """What a checkpoint saw must still be there."""
         while self._next_signed is not None and self._next_signed[0] <= self._sequence:
             sequence, digest = self._next_signed
-            if (sequence, digest) != (self._sequence, self._head):
+            if sequence > self.report.pruned and (sequence, digest) != (self._sequence, self._head):
                 self._missing(sequence)
             self.report.signed = max(self.report.signed, sequence)
             self._next_signed = next(self._signed, None)

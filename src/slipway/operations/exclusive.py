@@ -9,11 +9,11 @@ import os
 from collections.abc import Iterator
 
 from slipway.errors import DataDirectoryInUse
+from slipway.journal.pruning import TOOLS
 from slipway.journal.records import new_event
 from slipway.journal.writer import JournalWriter
 from slipway.settings import Settings
 
-WRITER = "operations"  # the tools' own journal: the platform's processes hold theirs
 _SEGMENT_BYTES = 2**20
 
 
@@ -37,7 +37,7 @@ def alone(settings: Settings) -> Iterator[None]:
 
 async def note(settings: Settings, verb: str, resource: str, /, **detail: str) -> None:
     """Record in the journal what was done; on disk when this returns. Raises StartupError, DiskFull."""
-    journal = JournalWriter(settings.journal_directory / WRITER, WRITER, segment_bytes=_SEGMENT_BYTES)
+    journal = JournalWriter(settings.journal_directory / TOOLS, TOOLS, segment_bytes=_SEGMENT_BYTES)
     journal.start(asyncio.get_running_loop())
     try:
         await journal.write(new_event("operator", verb, resource, "done", detail))

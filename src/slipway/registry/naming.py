@@ -8,6 +8,8 @@ from pathlib import Path
 
 import msgspec
 
+_INPUTS = "SELECT id FROM requests WHERE state = 'pending' AND input IS NULL"
+
 
 class Names(msgspec.Struct, frozen=True, kw_only=True):
     """What a store of any known schema names."""
@@ -26,6 +28,7 @@ def read(file: Path) -> Names:
         def texts(query: str) -> list[str]:
             return [str(row[0]) for row in database.execute(query)]
 
+        tables = set(texts("SELECT name FROM sqlite_master WHERE type = 'table'"))
         (schema,) = texts("SELECT version_num FROM alembic_version")
         return Names(
             schema=schema,
@@ -35,5 +38,5 @@ def read(file: Path) -> Names:
                 "SELECT accounts.name || '/' || algorithms.name FROM algorithms"
                 " JOIN accounts ON accounts.id = algorithms.account_id"
             ),
-            inputs=texts("SELECT id FROM requests WHERE state = 'pending' AND input IS NULL"),
+            inputs=texts(_INPUTS) if "requests" in tables else [],
         )

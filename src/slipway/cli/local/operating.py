@@ -1,10 +1,11 @@
-"""`slipway backup`, `restore`, `migrate-store`: copies of the platform on this machine."""
+"""`slipway backup`, `restore`, `migrate-store`, `gc`, `systemd-unit`: living with the platform on this machine."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -12,7 +13,7 @@ from typing import Annotated
 import typer
 
 from slipway.cli.local.platform import Data, require_server
-from slipway.cli.output import Json, fail, print_json, say
+from slipway.cli.output import Json, fail, print_json, print_table, say
 from slipway.premises import lock, make_directories
 from slipway.settings import Settings, load_settings
 
@@ -22,6 +23,8 @@ def register(app: typer.Typer) -> None:
     app.command()(backup)
     app.command()(restore)
     app.command()(migrate_store)
+    app.command()(gc)
+    app.command()(systemd_unit)
 
 
 def backup(
@@ -72,6 +75,35 @@ def migrate_store(
     rows = sum(table.rows for table in moved.values())
     say(f"copied and compared {rows} rows of {len(moved)} tables; the old store stays as it is")
     say(f'now write into {settings.root / "server.toml"}: store_url = "{target}"')
+
+
+def gc(
+    data: Data = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what would go; remove nothing.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Remove what nobody needs any more, by the settings' policy, with the platform up or down."""
+    require_server()
+    from slipway.operations.clearing import clear
+
+    cleared = asyncio.run(clear(_settings(data), dry_run=dry_run))
+    if as_json:
+        print_json(cleared)
+        return
+    rows = [(one.kind, one.name, f"{one.size / 2**20:.1f} MiB") for one in cleared.items]
+    print_table(("WHAT", "NAME", "SIZE"), rows, "there is nothing to remove")
+    say(f"{cleared.size / 2**20:.1f} MiB {'would be' if dry_run else 'were'} freed")
+
+
+def systemd_unit(
+    data: Data = None,
+    user: Annotated[bool, typer.Option("--user", help="For your own systemd, not the machine's.")] = False,
+) -> None:
+    """Print a systemd unit that runs the platform on this data directory."""
+    require_server()
+    from slipway.operations.unit import unit
+
+    sys.stdout.write(unit(_settings(data), user=user))
 
 
 def _settings(data: Path | None) -> Settings:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
+import socket
 import sys
 import time
 from pathlib import Path
@@ -29,12 +31,14 @@ def main() -> int:
     """Supervise until a signal says stop; 2 where the platform cannot start."""
     settings = msgspec.json.decode(os.environ.pop(_SETTINGS), type=Settings)
     known_key = settings.admin_key_file.exists()
+    service = os.environ.pop("NOTIFY_SOCKET", "")  # this process's own, not its children's
     try:
         supervisor = Supervisor(settings, _report)
         try:
             supervisor.start()
-            supervisor.watch(_Announcement(supervisor, known_key))
+            supervisor.watch(_Announcement(supervisor, known_key, service))
         finally:
+            _tell(service, "STOPPING=1")
             supervisor.close()
     except StartupError as error:
         print(f"slipway: {error}", file=sys.stderr)
@@ -45,8 +49,8 @@ def main() -> int:
 class _Announcement:
     """Says once that the platform is ready, and at its first start the admin's key."""
 
-    def __init__(self, supervisor: Supervisor, known_key: bool) -> None:
-        self._supervisor, self._known_key = supervisor, known_key
+    def __init__(self, supervisor: Supervisor, known_key: bool, service: str) -> None:
+        self._supervisor, self._known_key, self._service = supervisor, known_key, service
 
     def __call__(self) -> None:
         if self._supervisor.established or not _is_ready(self._supervisor):
@@ -56,6 +60,7 @@ class _Announcement:
         if not self._known_key:
             _say(f"the key of the account admin, shown this once, is {_read(file)} (kept in {file})")
         _say(f"listening on {self._supervisor.url}")
+        _tell(self._service, "READY=1")
 
 
 def _is_ready(supervisor: Supervisor) -> bool:
@@ -68,6 +73,14 @@ def _is_ready(supervisor: Supervisor) -> bool:
         return False
     finally:
         connection.close()
+
+
+def _tell(service: str, state: str) -> None:
+    """systemd's own protocol: one datagram to the socket that it names; nothing where it did not start this."""
+    if service:
+        address = f"\0{service[1:]}" if service.startswith("@") else service
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            sender.sendto(state.encode(), address)
 
 
 def _read(file: Path) -> str:
