@@ -21,6 +21,7 @@ from slipway.control import (
     data,
     environments,
     errors,
+    failures,
     health,
     insights,
     keys,
@@ -32,6 +33,7 @@ from slipway.control import (
     reservations,
     secrets,
     source,
+    usage,
     users,
     versions,
 )
@@ -66,6 +68,8 @@ ROUTED = (
     keys,
     organizations,
     secrets,  # before `algorithms`, whose paths would match too
+    failures,
+    usage,
     insights,
     reservations,
     algorithms,

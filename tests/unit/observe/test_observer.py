@@ -61,7 +61,9 @@ async def test_calls_are_counted_by_hour_algorithm_version_and_caller(tmp_path: 
     def row(hour: int, version: str, caller: str, *sums: int) -> UsageRow:
         names = ("calls", "errors", "duration_us", "error_duration_us")
         totals = dict(zip(names, sums, strict=True))
-        return UsageRow(hour=hour * 3600, algorithm="ann/echo", version=version, caller=caller, **totals)
+        return UsageRow(
+            hour=hour * 3600, algorithm="ann/echo", version=version, caller=caller, machine_type="CPU", **totals
+        )
 
     expected = [
         row(10, "1.0.0", "bob", 2, 1, 12, 7),
