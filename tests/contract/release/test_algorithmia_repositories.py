@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from slipway.registry import environments
 from slipway.registry.files import DataPath, Files
 from tests.contract.release.wheels import make_wheel
 from tests.contract.release.workshop import OWNER, Workshop
@@ -91,6 +92,20 @@ async def test_a_client_that_is_asked_for_is_taken_as_it_is(workshop: Workshop, 
     build = await workshop.built({"algorithmia.conf": CONF, "src/echo.py": source, "requirements.txt": f"{line}\n"})
     assert (build.status, build.reason) == ("succeeded", "")
     assert "is added" not in await workshop.log(build)
+
+
+async def test_an_old_client_gets_the_release_that_it_works_with(workshop: Workshop, wheels: Path) -> None:
+    make_wheel(wheels, "algorithmia", "1.1.4", {"Algorithmia/__init__.py": ""}, requires=["algorithmia-api-client"])
+    for version in ("1.5.1", "1.5.5"):
+        make_wheel(wheels, "algorithmia_api_client", version)
+    source = "import Algorithmia, algorithmia_api_client\n\ndef apply(input):\n    return input\n"
+    files = {"algorithmia.conf": CONF, "src/echo.py": source, "requirements.txt": "algorithmia==1.1.4\n"}
+    build = await workshop.built(files)
+    assert (build.status, build.reason) == ("succeeded", "")
+    async with workshop.store.read() as connection:
+        environment = await environments.get(connection, (await workshop.version(build)).environment)
+    assert environment is not None
+    assert "algorithmia-api-client==1.5.1" in environment.lock
 
 
 async def test_a_folder_of_the_platforms_name_is_refused(workshop: Workshop) -> None:
