@@ -18,7 +18,8 @@ from slipway.errors import CapacityError
 from slipway.journal.reader import AuditFilter
 from slipway.observe.observer import lag_seconds, usage_path
 from slipway.observe.usage import UsageStore, read_usage
-from slipway.registry import algorithms, builds
+from slipway.registry import algorithms, builds, jobs
+from slipway.registry.requests import JOB_KIND
 
 router = APIRouter(prefix="/v1", tags=["observation"])
 
@@ -64,6 +65,7 @@ async def status(context: Ctx, principal: Principal = administrator()) -> dict[s
     """The platform's state."""
     async with context.store.read() as connection:
         building = [build.id for build in await builds.in_progress(connection)]
+        asynchronous = await jobs.standing(connection, JOB_KIND)
     return {
         "version": __version__,
         "url": context.settings.public_url,
@@ -71,6 +73,7 @@ async def status(context: Ctx, principal: Principal = administrator()) -> dict[s
         "revision": await context.store.revision(),
         "feeds": context.feeds.readers,
         "builds_in_progress": building,
+        "asynchronous_calls": asynchronous,
         **await _host(context),
         "observer_lag_seconds": round(_observer_lag(context), 1),
         "usage": _usage(context),

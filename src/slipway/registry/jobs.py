@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, Update, and_, select, update
+from sqlalchemy import ColumnElement, Update, and_, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from slipway.errors import NotFound
@@ -68,6 +68,14 @@ async def claim(connection: AsyncConnection, kinds: Sequence[str], lease_seconds
     """The oldest job of those kinds that is due, now leased to the caller. No two callers get the same attempt."""
     await recover(connection)
     return next(iter(await _claim(connection, _due(kinds), lease_seconds, 1)), None)
+
+
+async def standing(connection: AsyncConnection, kind: str) -> dict[str, int]:
+    """How many jobs of a kind wait, and how many run."""
+    states = ("queued", "running")
+    counted = select(_table.c.state, func.count()).where(_table.c.state.in_(states), _table.c.kind == kind)
+    found = {state: number for state, number in await connection.execute(counted.group_by(_table.c.state))}
+    return {state: found.get(state, 0) for state in states}
 
 
 async def next_lane(connection: AsyncConnection, kinds: Sequence[str], busy: Sequence[str]) -> tuple[str, int] | None:
@@ -152,9 +160,13 @@ async def _claim(
 ) -> list[Job]:
     """The oldest of those that are wanted, oldest first."""
     due = select(_table.c.id).where(wanted).order_by(*_OLDEST).limit(limit).with_for_update(skip_locked=True)
+    # Not as one statement: a plan of PostgreSQL's may look for `due` again and again, and so take more than the limit.
+    ids = list((await connection.execute(due)).scalars())
+    if not ids:
+        return []
     taken = (
         update(_table)
-        .where(_table.c.id.in_(due))
+        .where(_table.c.id.in_(ids))
         .values(state="running", attempts=_table.c.attempts + 1, lease_until=time.time() + lease_seconds)
         .returning(*_COLUMNS)
     )

@@ -210,6 +210,8 @@ def test_callers_who_wait_do_not_queue_behind_asynchronous_calls(deployed: Deplo
     assert reply.json()["result"] == "now"
     unfinished = [one for one in waiting if ask(deployed, one).json()["status"] in ("queued", "running")]
     assert len(unfinished) > 5
+    standing = deployed.platform.request("GET", "/v1/status").json()["asynchronous_calls"]
+    assert 0 < standing["queued"] + standing["running"] <= 24
     assert {ended(deployed, one)["status"] for one in waiting} == {"succeeded"}
 
 

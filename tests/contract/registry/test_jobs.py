@@ -143,6 +143,15 @@ async def test_a_job_that_is_given_back_for_later_waits(store: Store) -> None:
     assert await _claim(store) is None
 
 
+async def test_it_is_known_how_many_wait_and_run(store: Store) -> None:
+    for number in range(3):
+        await _enqueue(store, str(number))
+    await _must_claim(store)
+    async with store.read() as connection:
+        assert await jobs.standing(connection, "build") == {"queued": 2, "running": 1}
+        assert await jobs.standing(connection, "gate") == {"queued": 0, "running": 0}
+
+
 async def test_lanes_are_claimed_apart(store: Store) -> None:
     for number in range(5):
         await _enqueue(store, f"slow {number}", lane="slow", lane_limit=2)

@@ -48,6 +48,9 @@ def show(found: dict[str, Any]) -> None:
     say(f"host {platform['host']}, journal {platform['journal']}, observer {platform['observer_lag_seconds']} s behind")
     for build in platform["builds_in_progress"]:
         say(f"building: {build}")
+    calls = platform["asynchronous_calls"]
+    if any(calls.values()):
+        say(f"asynchronous calls: {calls['queued']} wait, {calls['running']} run")
     replicas = [
         (one["algorithm"], one["id"], one["state"], one["gateway"], f"{one['memory_bytes'] / 2**20:.1f} MiB")
         for one in platform["replicas"]
