@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -10,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import BaseRoute, Route
 
 from slipway.errors import (
     AuthenticationError,
@@ -45,7 +47,11 @@ def install(app: FastAPI) -> None:
     async def http(request: Request, error: HTTPException) -> JSONResponse:
         if error.status_code == 404:
             return response(NotFound(f"there is nothing at {request.url.path}"))
-        return _render(error.status_code, UsageError.code, str(error.detail), dict(error.headers or {}))
+        headers = dict(error.headers or {})
+        if error.status_code == 405:
+            # The framework names the methods of one route only; a path has one for each method.
+            headers["Allow"] = ", ".join(sorted(_methods(app.routes, request.url.path)))
+        return _render(error.status_code, UsageError.code, str(error.detail), headers)
 
     @app.exception_handler(Exception)
     async def unexpected(request: Request, error: Exception) -> JSONResponse:
@@ -66,6 +72,21 @@ def response(error: SlipwayError, **extra: Any) -> JSONResponse:  # noqa: ANN401
         headers["X-Error-Message"] = "No such algorithm"
         return JSONResponse({"error": "No such algorithm"}, error.status, headers)
     return _render(error.status, error.code, str(error), headers, **extra)
+
+
+def _methods(routes: Iterable[BaseRoute], path: str) -> set[str]:
+    """The methods that the path answers to, of the first template that fits it."""
+    fitting = [route for route in _flat(routes) if route.path_regex.match(path)]
+    return {method for route in fitting if route.path == fitting[0].path for method in route.methods or ()}
+
+
+def _flat(routes: Iterable[BaseRoute]) -> Iterator[Route]:
+    for route in routes:
+        included = getattr(route, "original_router", None)
+        if included is not None:
+            yield from _flat(included.routes)
+        elif isinstance(route, Route):
+            yield route
 
 
 def _render(
@@ -91,4 +112,6 @@ def _described(error: RequestValidationError) -> SlipwayError:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split()).encode("latin-1", "replace").decode("latin-1")[:500]
+    """The text as a header can carry it: no control characters, whatever a request's path held."""
+    plain = " ".join(text.split()).encode("latin-1", "replace").decode("latin-1")[:500]
+    return "".join(letter if letter.isprintable() else "?" for letter in plain)

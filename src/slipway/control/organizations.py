@@ -109,13 +109,13 @@ async def update(
     principal: Principal = may(Action.ACCOUNT, "organization"),
 ) -> None:
     """Change how an organization is described."""
-    if body.org_name not in (None, organization):
-        raise InputError("org_name: an organization keeps its name")
     changed = _described(body)
     if kind := _type(body.type_id):
         changed["type_id"] = kind
     async with context.store.begin() as connection:
         account = await accounts.get_organization(connection, organization)
+        if body.org_name not in (None, "", organization):
+            raise InputError("org_name: an organization keeps its name")
         profile = {**await accounts.profile(connection, account.id), **changed}
         await accounts.update_profile(connection, account.id, email=body.org_email, profile=profile)
     await context.event(principal, "organization.update", organization)

@@ -63,6 +63,8 @@ async def source_file(
     owner: str, name: str, path: str, context: Ctx, principal: Principal = may(Action.INSPECT)
 ) -> Response:
     """One file of the default branch's commit."""
+    async with context.store.read() as connection:
+        await algorithms.get(connection, owner, name)
     sources = context.builds.sources
     commit = await sources.head(owner, name)
     if commit is None or path not in await sources.files(owner, name, commit):

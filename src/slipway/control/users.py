@@ -96,10 +96,10 @@ async def update_user(
     user: str, body: ChangedUser, context: Ctx, principal: Principal = may(Action.ACCOUNT, "account")
 ) -> dict[str, Any]:
     """Change how a user is described."""
-    if body.username not in (None, user):
-        raise InputError("username: a user keeps their name")
     async with context.store.begin() as connection:
         account = await accounts.get_user(connection, user)
+        if body.username not in (None, "", user):
+            raise InputError("username: a user keeps their name")
         profile = {**await accounts.profile(connection, account.id), **_described(body)}
         await accounts.update_profile(connection, account.id, email=body.email, profile=profile)
         account = await accounts.get_user(connection, user)

@@ -176,3 +176,22 @@ def test_reservations_are_kept_and_given_up(admin: httpx.Client, new_account: Ne
     path = f"/v1/admin/reservations/{made.json()['reservation_id']}"
     assert admin.delete(path).status_code == 204
     message(admin.delete(path), 404)
+
+
+def test_a_method_that_a_path_has_not_is_a_405_that_names_those_it_has(admin: httpx.Client) -> None:
+    for path, methods in (
+        ("/v1/organizations", "GET, POST"),
+        ("/v1/organizations/lab", "DELETE, GET, PUT"),
+        ("/v1/algorithms/x/secrets", "GET, POST"),
+        ("/v1/algorithms/ann/echo", "DELETE, GET, PUT"),
+    ):
+        reply = admin.patch(path, json={})
+        assert (reply.headers["allow"], message(reply, 405)) == (methods, "Method Not Allowed")
+
+
+@pytest.mark.parametrize("name", ["%16", "%C2%8E", "%F0%9C%81%89", "a%0Ab", "%00"])
+def test_a_name_that_no_header_can_carry_is_refused_all_the_same(admin: httpx.Client, name: str) -> None:
+    for path in (f"/v1/users/{name}", f"/v1/organizations/{name}", f"/v1/algorithms/{name}/x/source/y"):
+        reply = admin.get(path)
+        assert reply.status_code == 404
+        assert reply.headers["x-error-message"].isprintable()
