@@ -9,6 +9,8 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 
+import msgspec
+
 from slipway import __version__, app
 from slipway.errors import StartupError
 from slipway.premises import forget_occupant, listen, lock, make_directories, note_occupant
@@ -98,9 +100,11 @@ class Supervisor:
     def _make_children(self) -> list[Child]:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("SLIPWAY_")}
         listener = self._listener.fileno()
+        # What control tells of addresses must hold for others, with a port that the kernel chose too.
+        settings = msgspec.structs.replace(self.settings, public_url=self.url)
 
         def child(process: str, gateway: str = "") -> Child:
-            environment = app.environment_for(process, self.settings, self._lock, gateway, listener)
+            environment = app.environment_for(process, settings, self._lock, gateway, listener)
             return Child(
                 gateway or process,
                 [sys.executable, "-m", "slipway.app", process],

@@ -3,11 +3,12 @@
 | action | who, beside an administrator |
 |---|---|
 | call, read, data_read | everyone with a key if the resource is public, else its owner |
-| inspect, manage, publish, push, data_write, account, audit, result | its owner; of a result: who made the call |
+| inspect, manage, publish, push, data_write, account, audit, insight | its owner |
+| result | who made the call |
 | admin | nobody |
 
-An algorithm that asks on behalf of its caller may call, and read and write data, as the caller may; and it owns its own
-data. What an administrator may beyond others is not for the algorithms that they call.
+An algorithm that asks on behalf of its caller may call, read and write data, and report insights, as the caller may;
+and it owns its own data. What an administrator may beyond others is not for the algorithms that they call.
 
 Where an organization is the owner, each of its members is. A key with permissions may do no more than these say.
 """
@@ -37,6 +38,7 @@ class Action(StrEnum):
     DATA_WRITE = "data_write"
     ACCOUNT = "account"  # an account's own keys and description
     AUDIT = "audit"
+    INSIGHT = "insight"  # have something put on record
     ADMIN = "admin"  # what concerns the whole platform: accounts, environments, status
 
 
@@ -53,7 +55,7 @@ class Resource(msgspec.Struct, frozen=True, gc=False):
 PLATFORM = Resource("platform", "")
 
 _OPEN_TO_ALL_IF_PUBLIC = frozenset((Action.CALL, Action.READ, Action.DATA_READ))
-_OF_ALGORITHMS = frozenset((Action.CALL, Action.DATA_READ, Action.DATA_WRITE))
+_OF_ALGORITHMS = frozenset((Action.CALL, Action.DATA_READ, Action.DATA_WRITE, Action.INSIGHT))
 _NEVER_THE_OWNERS = frozenset((Action.ADMIN,))
 
 
@@ -65,22 +67,26 @@ def authorize(principal: Principal | None, action: Action, resource: Resource) -
     if principal is None:
         raise AuthenticationError("authorization required: send a valid API key")
     account = principal.account
+    if principal.algorithm and action in _OF_ALGORITHMS and _is_its_own_data(principal, resource):
+        return
     if principal.permissions is not None and not permits(
         principal.permissions, action, account.name, resource.owner, resource.name, resource.versions
     ):
         raise PermissionDenied(
             f"{_refusal(account.name, action, resource)} with this key: its permissions leave it out"
         )
-    if principal.algorithm:
-        if action not in _OF_ALGORITHMS:
-            raise PermissionDenied(f"an algorithm may not {action.value.replace('_', ' ')}: it calls, and uses data")
-        if resource.kind == "data" and principal.algorithm == f"{resource.owner}/{resource.name}":
-            return
+    if principal.algorithm and action not in _OF_ALGORITHMS:
+        raise PermissionDenied(f"an algorithm may not {action.value.replace('_', ' ')}: it calls, and uses data")
     if (account.admin and not principal.algorithm) or (resource.public and action in _OPEN_TO_ALL_IF_PUBLIC):
         return
     if principal.owns(resource.owner) and action not in _NEVER_THE_OWNERS:
         return
     raise PermissionDenied(_refusal(account.name, action, resource))
+
+
+def _is_its_own_data(principal: Principal, resource: Resource) -> bool:
+    """Whoever calls an algorithm, with whatever key, it has its own data."""
+    return resource.kind == "data" and principal.algorithm == f"{resource.owner}/{resource.name}"
 
 
 def _refusal(name: str, action: Action, resource: Resource) -> str:

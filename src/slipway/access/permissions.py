@@ -2,7 +2,7 @@
 
 | actions | need |
 |---|---|
-| call, result | `allow_algo` |
+| call, result, insight | `allow_algo` |
 | read (an algorithm) | `allow_algo` or `allow_algo_management` |
 | inspect, manage, publish, push | `allow_algo_management` |
 | data_read | `allow_data` |
@@ -21,6 +21,7 @@ from slipway.types import Permissions
 _SCHEME = "algo://"
 _NEEDS = {
     "call": ("allow_algo",),
+    "insight": ("allow_algo",),
     "result": ("allow_algo",),
     "read": ("allow_algo", "allow_algo_management"),
     "inspect": ("allow_algo_management",),

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, JsonValue
 
 from slipway.access.decisions import Action
 from slipway.access.principals import Principal
-from slipway.control.authentication import anyone, may
+from slipway.control.authentication import may, themselves
 from slipway.control.context import Ctx
 from slipway.control.observation import Since, stream
 from slipway.control.reading import Reading, everything
@@ -34,7 +34,9 @@ class Insight(BaseModel):
 
 @router.post("/insights", status_code=200)
 async def report(
-    body: Annotated[list[Insight], Field(max_length=1000)], context: Ctx, principal: Principal = anyone()
+    body: Annotated[list[Insight], Field(max_length=1000)],
+    context: Ctx,
+    principal: Principal = themselves(Action.INSIGHT),
 ) -> dict[str, Any]:
     """Record insights: of the call on whose behalf they are sent, or of the account. They are on disk afterwards."""
     insights = {one.insight_key: one.insight_value for one in body}

@@ -186,12 +186,15 @@ def test_a_removed_algorithm_is_gone_and_may_be_made_again(control: Control, new
     made = user.post(f"/v1/algorithms/{name}", json={"name": "echo"}).json()
     _, stranger = new_account()
     message(stranger.delete(f"/v1/algorithms/{name}/echo"), 403)
+    kept = f"/v1/data/.algo/{name}/echo/kept"
+    user.put(kept, content=b"x").raise_for_status()
     assert user.delete(f"/v1/algorithms/{name}/echo").status_code == 204
     again = user.delete(f"/v1/algorithms/{name}/echo")
     assert (again.status_code, again.json()) == (404, {"error": "No such algorithm"})
     assert control.events(verb="algorithm.delete", resource=f"{name}/echo")[0].detail["algorithm"] == made["id"]
     assert user.post(f"/v1/algorithms/{name}", json={"name": "echo"}).json()["id"] != made["id"]
     assert "src/echo.py" in user.get(f"/v1/algorithms/{name}/echo/source").json()["files"]
+    message(user.get(kept), 404)
 
 
 def test_a_key_with_permissions_may_do_what_they_say_and_nothing_else(

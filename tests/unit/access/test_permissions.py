@@ -19,7 +19,7 @@ OWN = Resource("algorithm", "ann", name="echo", versions=("1.2.3", COMMIT))
 FLAGS: dict[str, set[Action]] = {
     "allow_data": {Action.DATA_READ},
     "allow_data_write": {Action.DATA_WRITE},
-    "allow_algo": {Action.CALL, Action.RESULT, Action.READ},
+    "allow_algo": {Action.INSIGHT, Action.CALL, Action.RESULT, Action.READ},
     "allow_algo_management": {Action.READ, Action.INSPECT, Action.MANAGE, Action.PUBLISH, Action.PUSH},
 }
 EVERY: dict[str, Any] = dict.fromkeys(FLAGS, True)
@@ -90,3 +90,15 @@ def test_a_member_may_do_what_the_owner_may(action: Action) -> None:
     resource = Resource("algorithm", "lab", name="echo")
     assert allowed(action, resource) is allowed(action, resource, owner)
     assert not allowed(action, Resource("algorithm", "other", name="echo"))
+
+
+def test_an_algorithm_has_its_own_data_whatever_the_callers_key_may() -> None:
+    only_calls = Principal(ANN, "key", Permissions(allow_algo=True), algorithm="bob/echo", call_id="c")
+    own, others = (Resource("data", "bob", name=name) for name in ("echo", "other"))
+    for action in (Action.DATA_READ, Action.DATA_WRITE):
+        authorize(only_calls, action, own)
+        with pytest.raises(PermissionDenied):
+            authorize(only_calls, action, others)
+    authorize(only_calls, Action.INSIGHT, Resource("account", "ann"))
+    with pytest.raises(PermissionDenied):
+        authorize(only_calls, Action.MANAGE, own)
