@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 from urllib.parse import parse_qsl
 
@@ -95,9 +96,10 @@ async def create(
 async def list_all(
     request: Request, context: Ctx, limit: Limit = 1000, marker: str | None = None, principal: Principal = anyone()
 ) -> dict[str, Any]:
-    """The algorithms that the caller owns; all of them for an administrator."""
+    """The algorithms of the caller and of their organizations; all of them for an administrator."""
     account = principal.account
-    return await _listed(context, request, None if account.admin else account.name, limit, marker)
+    owners = None if account.admin else sorted({account.name, *account.organizations})
+    return await _listed(context, request, owners, limit, marker)
 
 
 @router.get("/{owner}")
@@ -112,7 +114,7 @@ async def list_owned(
     """An account's algorithms."""
     async with context.store.read() as connection:
         await accounts.get(connection, owner)
-    return await _listed(context, request, owner, limit, marker)
+    return await _listed(context, request, [owner], limit, marker)
 
 
 @router.get("/{owner}/{name}")
@@ -233,10 +235,11 @@ def _asks_for(body: NewAlgorithm, algorithm: Algorithm) -> bool:
 
 
 async def _listed(
-    context: Context, request: Request, owner: str | None, limit: int, marker: str | None
+    context: Context, request: Request, owners: list[str] | None, limit: int, marker: str | None
 ) -> dict[str, Any]:
     async with context.store.read() as connection:
-        found = await algorithms.list_for(connection, owner)
+        asked: Sequence[str | None] = [None] if owners is None else owners
+        found = [one for owner in asked for one in await algorithms.list_for(connection, owner)]
         start = _position(found, marker)
         shown = found[start : start + limit]
         results = [await algorithm_object(connection, one, await newest(connection, one)) for one in shown]

@@ -87,8 +87,8 @@ async def list_all(
     """All organizations."""
     async with context.store.read() as connection:
         found, following = await accounts.page(connection, "organization", limit, marker)
-        results = [render(account, await accounts.profile(connection, account.id)) for account in found]
-    return page(results, following, request)
+        profiles = await accounts.profiles(connection, [account.id for account in found])
+    return page([render(account, profiles[account.id]) for account in found], following, request)
 
 
 @router.get("/organizations/{organization}")

@@ -72,8 +72,8 @@ async def list_users(
     """All users."""
     async with context.store.read() as connection:
         found, following = await accounts.page(connection, "user", limit, marker)
-        profiles = [await accounts.profile(connection, account.id) for account in found]
-    results = [{**render_account(one), **_shown(profile)} for one, profile in zip(found, profiles, strict=True)]
+        profiles = await accounts.profiles(connection, [account.id for account in found])
+    results = [{**render_account(account), **_shown(profiles[account.id])} for account in found]
     return page(results, following, request)
 
 

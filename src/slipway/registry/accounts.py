@@ -14,7 +14,7 @@ from slipway.errors import AlreadyExists, BadMarker, NoSuchAccount, NoSuchOrgani
 from slipway.ids import new_id
 from slipway.registry import algorithms, changes, members, schema
 from slipway.registry.names import check_account_name
-from slipway.registry.rows import fetch_all, fetch_one, insert_new
+from slipway.registry.rows import chunks, fetch_all, fetch_one, insert_new
 from slipway.types import Account
 
 Profile = dict[str, str]
@@ -79,6 +79,15 @@ async def profile(connection: AsyncConnection, account_id: str) -> Profile:
     """What the API keeps of an account beside its name and address."""
     found: Profile | None = await connection.scalar(select(_table.c.profile).where(_table.c.id == account_id))
     return found or {}
+
+
+async def profiles(connection: AsyncConnection, ids: list[str]) -> dict[str, Profile]:
+    """The same of many accounts, by id."""
+    found: dict[str, Profile] = {identity: {} for identity in ids}
+    for some in chunks(ids):
+        rows = await connection.execute(select(_table.c.id, _table.c.profile).where(_table.c.id.in_(some)))
+        found.update((identity, profile or {}) for identity, profile in rows)
+    return found
 
 
 async def update_profile(

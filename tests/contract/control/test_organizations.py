@@ -102,6 +102,9 @@ def test_members_own_what_their_organization_owns(
     make(admin, "workshop", name)
     user.post("/v1/algorithms/workshop", json={"name": "echo"}).raise_for_status()
     assert user.put("/v1/algorithms/workshop/echo", json={"details": {"label": "E"}}).status_code == 200
+    assert [one["self_link"] for one in user.get("/v1/algorithms").json()["results"]] == [
+        "/v1/algorithms/workshop/echo"
+    ]
     user.post("/v1/data/workshop", json={"name": "models"}).raise_for_status()
     user.put("/v1/data/workshop/models/m", content=b"m").raise_for_status()
     assert user.get("/v1/data/workshop/models/m").content == b"m"
