@@ -155,10 +155,11 @@ class _Server(uvicorn.Server):
 async def _serve(context: Context, calls: AsyncCalls, work: Sequence[Coroutine[Any, Any, None]]) -> None:
     """Serve, and do the work beside it, until SIGTERM, or until some of the work fails, which is raised."""
     settings = context.settings
-    public = _server(TellFirst(public_application(context), context.feeds))
+    api = TellFirst(public_application(context), context.feeds)
+    public = _server(api)
     servers = {
         public: _unix_listener(settings.control_socket),
-        _server(internal_application(context, calls.intake)): _unix_listener(settings.internal_socket),
+        _server(internal_application(context, api, calls.intake)): _unix_listener(settings.internal_socket),
     }
 
     def stop() -> None:

@@ -11,10 +11,12 @@ from fastapi import Depends, Request
 from slipway.access.authorization_header import key_from_header
 from slipway.access.decisions import PLATFORM, Action, Resource
 from slipway.access.principals import Principal
+from slipway.control.acting import KEY as ACTING
 from slipway.control.context import Context, Ctx
 from slipway.errors import AuthenticationError, DiskFull
 from slipway.registry import accounts, algorithms, keys, versions
 from slipway.types import Algorithm
+from slipway.wire.acting import Acting
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -35,9 +37,27 @@ async def identify(context: Context, header: str | None) -> Principal | None:
         return Principal(account=account, key_id=key.id, permissions=key.permissions)
 
 
+async def on_behalf(context: Context, acting: Acting) -> Principal:
+    """An algorithm that asks on behalf of its caller. Raises NoSuchAccount, NotFound."""
+    async with context.store.read() as connection:
+        account = await accounts.get(connection, acting.caller)
+        permissions = (await keys.get(connection, acting.key_id)).permissions if acting.key_id else None
+    return Principal(
+        account=account,
+        key_id=acting.key_id,
+        permissions=permissions,
+        algorithm=acting.algorithm,
+        call_id=acting.call_id,
+    )
+
+
 async def authenticated(request: Request, context: Ctx) -> Principal:
     """The caller. Raises AuthenticationError, and DiskFull for changes of which no event could be kept."""
-    principal = await identify(context, request.headers.get("authorization"))
+    acting: Acting | None = request.scope.get(ACTING)
+    if acting is not None:
+        principal: Principal | None = await on_behalf(context, acting)
+    else:
+        principal = await identify(context, request.headers.get("authorization"))
     if principal is None:
         context.refusals.count(request.scope["route"].path)
         raise AuthenticationError("send `Authorization: Simple KEY` with an API key of this platform")

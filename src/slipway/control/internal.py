@@ -1,5 +1,5 @@
-"""What only the platform's own processes reach: the gateways' feed, pushes as git's hook reports them, and the
-gateways' asynchronous calls.
+"""What only the platform's own processes reach: the gateways' feed, pushes as git's hook reports them, the gateways'
+asynchronous calls, and what algorithms ask for.
 """
 
 from __future__ import annotations
@@ -10,11 +10,14 @@ import msgspec
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
-from starlette.routing import Route
+from starlette.routing import Mount, Route
+from starlette.types import ASGIApp
 
+from slipway.control.acting import ActingApplication
 from slipway.control.asynchronous.intake import Intake
 from slipway.control.context import Context
 from slipway.errors import SlipwayError
+from slipway.wire.acting import PREFIX
 from slipway.wire.handover import PATH, decode_submissions, encode_taken
 
 
@@ -28,8 +31,8 @@ class Push(msgspec.Struct, frozen=True):
     ref: str = ""
 
 
-def internal_application(context: Context, intake: Intake | None = None) -> Starlette:
-    """The ASGI application of the internal socket."""
+def internal_application(context: Context, public: ASGIApp, intake: Intake | None = None) -> Starlette:
+    """The ASGI application of the internal socket; `public` is the one of the public API."""
 
     async def feed(_request: Request) -> Response:
         lines = context.stopping.until(context.feeds.snapshots())
@@ -56,6 +59,7 @@ def internal_application(context: Context, intake: Intake | None = None) -> Star
             Route("/feed", feed),
             Route("/pushes", pushes, methods=["POST"]),
             Route(PATH, asynchronous, methods=["POST"]),
+            Mount(PREFIX, ActingApplication(public)),
         ]
     )
 

@@ -63,20 +63,27 @@ class Admission:
         key = (authorization, target)
         admitted = self._remembered.get(key)
         if admitted is None:
-            admitted = self._decide(authorization, target)
+            admitted = self._decide(self.caller(authorization), target)
             if len(self._remembered) >= _REMEMBERED:
                 self._remembered.clear()
             self._remembered[key] = admitted
         return admitted
 
+    def admit_child(self, principal: Principal, target: bytes) -> Admitted:
+        """What an algorithm may call on behalf of its caller. Raises as `admit` does."""
+        return self._decide(principal, target)
+
+    def holder(self, key_id: str) -> Principal:
+        """Who holds the key with that id; raises AuthenticationError."""
+        return self._directory.holder(key_id)
+
     def caller(self, authorization: bytes) -> Principal:
         """Who the credential belongs to; raises AuthenticationError."""
         return self._directory.principal(key_from_header(authorization.decode("latin-1")))
 
-    def _decide(self, authorization: bytes, target: bytes) -> Admitted:
-        principal = self.caller(authorization)
+    def _decide(self, principal: Principal, target: bytes) -> Admitted:
         owner, name, selector = split_target(target)
-        own = principal.account.admin or principal.owns(owner)
+        own = (principal.account.admin and not principal.algorithm) or principal.owns(owner)
         version = self._directory.routes.resolve(owner, name, selector, own)
         names = tuple(filter(None, (version.semantic_version, version.commit)))
         resource = Resource("algorithm", owner, version.callability == "public", name, names)

@@ -9,6 +9,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from slipway.gateway.forward import Forwarder, Receive, Scope, Send
 from slipway.gateway.invoke import Invoker
+from slipway.gateway.replies import parsed
 from slipway.settings import Settings
 
 _PREFIX = "/v1/algo/"
@@ -68,10 +69,8 @@ class Application:
 
 async def _relay(send: Send, response: bytes) -> None:
     """Hand a rendered response to ASGI."""
-    head, _, body = response.partition(b"\r\n\r\n")
-    status_line, *lines = head.split(b"\r\n")
-    headers = [tuple(line.split(b": ", 1)) for line in lines]
-    await send({"type": "http.response.start", "status": int(status_line.split()[1]), "headers": headers})
+    status, headers, body = parsed(response)
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
 

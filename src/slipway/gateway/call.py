@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+import msgspec
+
 from slipway.errors import SlipwayError
 from slipway.types import AlgorithmFailure, Version
 
 if TYPE_CHECKING:
+    from slipway.gateway.exchange import Exchange
     from slipway.gateway.replica import ReplicaConnection
 
 
@@ -19,6 +22,18 @@ class Sink(Protocol):
 
     def accepted(self, call: Call) -> None:
         """A worker has begun the call: it must not be tried elsewhere any more."""
+
+    def started(self, call: Call) -> None:
+        """The call, a root, is about to call others: its start must be on record before the first of these."""
+
+
+class Place(msgspec.Struct, frozen=True, gc=False):
+    """Where a call that another one made stands in its tree."""
+
+    root_id: bytes
+    parent_id: bytes
+    origin: str  # the account that called the root
+    depth: int  # 1 for what a root calls
 
 
 class Call:
@@ -32,6 +47,7 @@ class Call:
         "begun",
         "body",
         "caller",
+        "children",
         "cold_start",
         "content_type",
         "cpu_us",
@@ -40,8 +56,10 @@ class Call:
         "duration_us",
         "failure",
         "id",
+        "key_id",
         "output",
         "owner",
+        "place",
         "queue_us",
         "refusal",
         "replica_id",
@@ -50,6 +68,7 @@ class Call:
         "retried",
         "sent",
         "sink",
+        "started",
         "version",
     )
 
@@ -72,6 +91,10 @@ class Call:
         self.arrived = arrived
         self.deadline = deadline
         self.sink = sink
+        self.key_id = ""
+        self.place: Place | None = None  # None: it is a root
+        self.started = False  # whether its start is on record, so that its end is recorded as that
+        self.children: set[Exchange] | None = None  # what its worker calls on its behalf
         self.sent = 0.0
         self.begun = 0.0  # when its worker accepted it
         self.retried = False
@@ -106,4 +129,7 @@ class Call:
     def _complete(self) -> None:
         if not self.done:
             self.done = True
+            if self.children:
+                for child in list(self.children):
+                    child.abandon()
             self.sink.completed(self)

@@ -57,6 +57,15 @@ class Directory:
             raise AuthenticationError("the API key is missing, unknown or revoked")
         return Principal(account=account, key_id=key.id, permissions=key.permissions)
 
+    def holder(self, key_id: str) -> Principal:
+        """Who holds the key with that id; raises AuthenticationError where it was revoked since."""
+        sha256 = self._key_hashes.get(key_id)
+        key = self._keys.get(sha256) if sha256 else None
+        account = self._accounts.get(key.account_id) if key else None
+        if key is None or account is None:
+            raise AuthenticationError("the key with which the algorithm was called is not valid any more")
+        return Principal(account=account, key_id=key.id, permissions=key.permissions)
+
     def version(self, version_id: str) -> Version | None:
         """A version by its id."""
         return self.routes.versions.get(version_id)

@@ -18,6 +18,7 @@ from slipway.wire.link import HostLink
 from slipway.wire.messages import Discard, Exited, Lease, Members, StartFailed
 
 if TYPE_CHECKING:
+    from slipway.gateway.callouts import CallOuts
     from slipway.gateway.peers import Peers
 
 _BUSY_SWEEP_SECONDS = 0.05
@@ -39,10 +40,11 @@ class Dispatcher:
         self._sweeps = 0
         self._host: HostLink
         self._peers: Peers
+        self._call_outs: CallOuts
 
-    def connect(self, host: HostLink, peers: Peers) -> None:
-        """Wire the two links, and start sweeping."""
-        self._host, self._peers = host, peers
+    def connect(self, host: HostLink, peers: Peers, call_outs: CallOuts) -> None:
+        """Wire the links, and start sweeping."""
+        self._host, self._peers, self._call_outs = host, peers, call_outs
         self._sweep()
 
     # --- calls ------------------------------------------------------------------------------------------------------
@@ -108,7 +110,7 @@ class Dispatcher:
         loop = asyncio.get_running_loop()
         try:
             await loop.create_unix_connection(
-                lambda: ReplicaConnection(lease, queue, self._reply_limit), sock=connection
+                lambda: ReplicaConnection(lease, queue, self._reply_limit, self._call_outs), sock=connection
             )
         except OSError as error:
             logger.warning("lease of replica %s failed: %s", lease.replica, error)

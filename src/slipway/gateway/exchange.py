@@ -17,6 +17,7 @@ from slipway.gateway.replies import (
     result_body,
 )
 from slipway.ids import id_text
+from slipway.journal.records import Phase
 
 if TYPE_CHECKING:
     from slipway.gateway.invoke import Invoker
@@ -52,11 +53,16 @@ class Exchange:
     def accepted(self, call: Call) -> None:
         """A worker has begun the call."""
 
+    def started(self, call: Call) -> None:
+        """It calls others now: what they do is recorded behind its start."""
+        self._invoker.recorder.record(call, self._admitted, "start", _nothing, _nothing)
+
     def completed(self, call: Call) -> None:
         """The outcome is there: render it, and let it go once its record is on disk."""
         self._invoker.ended()
         self._response = self._render(call)
-        self._invoker.recorder.record(call, self._admitted, "call", self._durable, self._unrecorded)
+        phase: Phase = "end" if call.started else "call"
+        self._invoker.recorder.record(call, self._admitted, phase, self._durable, self._unrecorded)
 
     def _render(self, call: Call) -> bytes:
         request_id, admitted = id_text(call.id), self._admitted
@@ -84,3 +90,7 @@ class Exchange:
 def refusal(error: SlipwayError, extra: bytes, request_id: str) -> bytes:
     """The HTTP response for a refusal."""
     return response(error.status, _JSON, extra + refusal_headers(error), refusal_body(error, request_id))
+
+
+def _nothing() -> None:
+    pass

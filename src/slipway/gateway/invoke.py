@@ -61,13 +61,15 @@ class Invoker:
             self.refuse(error, target, authorization, extra, reply)
             return None
         if admitted.output == "void":
-            self._hand_over(admitted, kind, body, extra, reply)
+            self.hand_over(admitted, kind, body, extra, reply)
             return None
         exchange = Exchange(self, admitted, extra, reply)
         caller = admitted.principal.account.name
         deadline = arrived + admitted.timeout
         self.in_flight += 1
-        exchange.begin(Call(new_id_bytes(), admitted.version, body, kind, caller, arrived, deadline, exchange))
+        call = Call(new_id_bytes(), admitted.version, body, kind, caller, arrived, deadline, exchange)
+        call.key_id = admitted.principal.key_id
+        exchange.begin(call)
         return exchange
 
     def too_large(self, target: bytes, headers: Headers, extra: bytes, reply: Reply) -> None:
@@ -92,7 +94,7 @@ class Invoker:
 
         identity = self.recorder.refused(name, key_id, algorithm, error.status, error.error_type, durable)
 
-    def _hand_over(self, admitted: Admitted, kind: str, body: bytes, extra: bytes, reply: Reply) -> None:
+    def hand_over(self, admitted: Admitted, kind: str, body: bytes, extra: bytes, reply: Reply) -> None:
         """An asynchronous call: its reply leaves when control has it safe."""
         call = async_call(admitted, kind, len(body), self.recorder.gateway)
         self.in_flight += 1

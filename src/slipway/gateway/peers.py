@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from slipway.errors import CapacityError, SlipwayError
-from slipway.gateway.call import Call
+from slipway.gateway.call import Call, Place
 from slipway.gateway.outcomes import GATEWAY_LOST, failure_frame, outcome_from_error, reply_frame
 from slipway.gateway.tasks import background
 from slipway.types import Version
@@ -88,6 +88,8 @@ class PeerLink(asyncio.Protocol):
             "caller": call.caller,
             "arrived": repr(call.arrived),
             "deadline": repr(call.deadline),
+            "key": call.key_id,
+            **_placed(call.place),
         }
         assert self._transport is not None
         self._transport.write(encode(CALL, call.id, encode_fields(fields), call.body))
@@ -132,7 +134,10 @@ class PeerLink(asyncio.Protocol):
         if call is None:
             return
         if frame.kind == ACCEPTED:
-            call.begun = time.monotonic()
+            call.begun = call.begun or time.monotonic()
+            if frame.header and not call.started:
+                call.started = True
+                call.sink.started(call)
         elif frame.kind == LOG:
             call.output = frame.body
         else:
@@ -196,6 +201,8 @@ class PeerSession(asyncio.Protocol):
             return
         arrived, deadline = float(fields["arrived"]), float(fields["deadline"])
         call = Call(frame.call, version, frame.body, fields["content_type"], fields["caller"], arrived, deadline, self)
+        call.key_id, call.place = fields.get("key", ""), _place(fields)
+        call.started = "route" in fields  # control has recorded that
         self._calls[call.id] = call
         # Control does not know whose the version is; a gateway does, and has chosen this one.
         if "route" in fields:
@@ -213,6 +220,10 @@ class PeerSession(asyncio.Protocol):
         """Pass on that a worker has begun the call."""
         self._write(encode(ACCEPTED, call.id))
 
+    def started(self, call: Call) -> None:
+        """Have the gateway that keeps the call's record write its start."""
+        self._write(encode(ACCEPTED, call.id, encode_fields({"started": "1"})))
+
     def completed(self, call: Call) -> None:
         """Pass on the outcome."""
         self._calls.pop(call.id, None)
@@ -223,6 +234,20 @@ class PeerSession(asyncio.Protocol):
     def _write(self, data: bytes) -> None:
         if self._transport is not None:
             self._transport.write(data)
+
+
+def _placed(place: Place | None) -> dict[str, str]:
+    if place is None:
+        return {}
+    tree = {"root": place.root_id.hex(), "parent": place.parent_id.hex(), "origin": place.origin}
+    return {**tree, "depth": str(place.depth)}
+
+
+def _place(fields: dict[str, str]) -> Place | None:
+    if "root" not in fields:
+        return None
+    root_id, parent_id = bytes.fromhex(fields["root"]), bytes.fromhex(fields["parent"])
+    return Place(root_id, parent_id, fields["origin"], int(fields["depth"]))
 
 
 class Peers:

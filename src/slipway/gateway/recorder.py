@@ -32,14 +32,15 @@ class Recorder:
 
     def record(self, call: Call, admitted: Admitted, phase: Phase, durable: Done, failed: Done) -> None:
         """Record a call that was admitted; `durable` is called once the record is on disk."""
-        version, failure, refusal = call.version, call.failure, call.refusal
+        version, failure, refusal, place = call.version, call.failure, call.refusal, call.place
         record = CallRecord(
             time=time.time(),
             call_id=call.id,
-            root_id=call.id,
+            root_id=place.root_id if place else call.id,
+            parent_id=place.parent_id if place else b"",
             phase=phase,
             caller=call.caller,
-            origin=call.caller,
+            origin=place.origin if place else call.caller,
             key_id=admitted.principal.key_id,
             algorithm=admitted.name,
             version=version.semantic_version or version.commit,
@@ -57,7 +58,7 @@ class Recorder:
             result_type=call.result_type if call.result else "",
             gateway=self.gateway,
         )
-        self._journal.append(record, _payload(call), durable, failed)
+        self._journal.append(record, None if phase == "start" else _payload(call), durable, failed)
 
     def refused(
         self, caller: str, key_id: str, algorithm: str, status: int, error_type: str, durable: Done, known: bytes = b""

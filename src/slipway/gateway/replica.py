@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING
 from slipway.gateway.call import Call
 from slipway.routing.sendahead import smoothed, window
 from slipway.types import AlgorithmFailure
+from slipway.wire.acting import Answer
 from slipway.wire.frames import (
     ACCEPTED,
     CALL,
+    CALL_OUT,
+    CALL_OUT_REPLY,
     CANCEL,
     CREDIT,
     ERROR,
@@ -30,6 +33,7 @@ from slipway.wire.frames import (
 from slipway.wire.messages import Lease
 
 if TYPE_CHECKING:
+    from slipway.gateway.callouts import CallOuts
     from slipway.gateway.queue import VersionQueue
 
 _FIRST_GUESS_SECONDS = 0.005
@@ -42,13 +46,14 @@ logger = logging.getLogger(__name__)
 class ReplicaConnection(asyncio.Protocol):
     """Sends calls to one worker and completes them with what comes back."""
 
-    def __init__(self, lease: Lease, queue: VersionQueue, reply_limit: int) -> None:
+    def __init__(self, lease: Lease, queue: VersionQueue, reply_limit: int, call_outs: CallOuts) -> None:
         self.id = lease.replica
         self.calls: dict[bytes, Call] = {}  # in the order in which they were sent
         self.window = lease.concurrency
         self.last_used = time.monotonic()
         self.transport: asyncio.Transport | None = None
         self._queue = queue
+        self._call_outs = call_outs
         self._lease = lease
         self._credit = lease.credit
         self._service_seconds = _FIRST_GUESS_SECONDS
@@ -62,6 +67,7 @@ class ReplicaConnection(asyncio.Protocol):
             ERROR: self._failed,
             LOG: self._printed,
             CREDIT: self._credited,
+            CALL_OUT: self._called_out,
         }
 
     # --- from the queue ---------------------------------------------------------------------------------------------
@@ -159,6 +165,18 @@ class ReplicaConnection(asyncio.Protocol):
 
     def _credited(self, frame: Frame) -> None:
         self._credit = max(1, int(decode_fields(frame.header)["credit"]))
+
+    def _called_out(self, frame: Frame) -> None:
+        """Its worker asks for something on behalf of a call; one that is over is answered with a refusal."""
+        fields = decode_fields(frame.header)
+        number = fields.pop("number")
+
+        def answer(answer: Answer) -> None:
+            if self.transport is not None:
+                head = {**answer.headers, "number": number, "status": str(answer.status)}
+                self.transport.write(encode(CALL_OUT_REPLY, frame.call, encode_fields(head), answer.body))
+
+        self._call_outs.take(self.calls.get(frame.call), fields, frame.body, answer)
 
     def _take(self, identity: bytes) -> Call | None:
         self._cancelled.pop(identity, None)

@@ -25,6 +25,14 @@ def response(status: int, content_type: bytes, extra: bytes, body: bytes) -> byt
     return _STATUS[status] + head + body
 
 
+def parsed(whole: bytes) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    """Status, headers and body of what `response` has made."""
+    head, _, body = whole.partition(b"\r\n\r\n")
+    status_line, *lines = head.split(b"\r\n")
+    headers = [(name, value) for name, _, value in (line.partition(b": ") for line in lines)]
+    return int(status_line.split()[1]), headers, body
+
+
 def result_body(call: Call, request_id: str, stdout: bool) -> bytes:
     """`{"result":…,"metadata":{…},"request_id":…}` of a call that succeeded."""
     return b'{"result":%b,"metadata":%b,"request_id":"%b"}' % (

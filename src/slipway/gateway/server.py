@@ -14,6 +14,7 @@ import uvicorn
 
 from slipway.gateway.admission import Admission
 from slipway.gateway.application import Application
+from slipway.gateway.callouts import CallOuts
 from slipway.gateway.directory import Directory
 from slipway.gateway.dispatch import Dispatcher
 from slipway.gateway.feed import follow_feed
@@ -61,9 +62,10 @@ async def run(settings: Settings, name: str, listener: socket.socket) -> None:
     dispatcher = Dispatcher(name, settings.reply_limit_bytes)
     peers = Peers(settings.run_directory, name, dispatcher.submit, settings.reply_limit_bytes)
     host = host_link(settings.host_socket, name, dispatcher)
-    dispatcher.connect(host, peers)
     handover = Handover(settings.internal_socket)
     invoker = Invoker(settings, admission, dispatcher, Recorder(journal, name), handover)
+    call_outs = CallOuts(admission, invoker, settings.internal_socket, settings.reply_limit_bytes)
+    dispatcher.connect(host, peers, call_outs)
 
     def apply(snapshot: Snapshot) -> None:
         if directory.apply(snapshot):
@@ -82,6 +84,7 @@ async def run(settings: Settings, name: str, listener: socket.socket) -> None:
         peers.close()
         host.stop()
         await application.close()
+        await call_outs.close()
         await handover.close()
         journal.close()
 

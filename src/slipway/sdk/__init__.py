@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from slipway.sdk.api import AlgorithmError, InputError, UnsupportedError, model
+from slipway.sdk.api import AlgorithmError, CallError, InputError, UnsupportedError, call, model
 
-__all__ = ["AlgorithmError", "InputError", "UnsupportedError", "model"]
+__all__ = ["AlgorithmError", "CallError", "InputError", "UnsupportedError", "call", "model"]

@@ -10,6 +10,7 @@ from typing import Any
 from slipway.ids import new_id
 from slipway.settings import Settings
 from slipway.types import AlgorithmFailure, Version
+from slipway.workers.callouts import ControlDoor
 from slipway.workers.conversation import Conversation
 from slipway.workers.ends import explain, over_limit, stopped
 from slipway.workers.nursery import Nursery
@@ -29,6 +30,7 @@ class Fleet:
     def __init__(self, settings: Settings, on_event: OnEvent, on_exit: OnExit) -> None:
         self._nursery = Nursery(settings)
         self._on_event, self._on_exit = on_event, on_exit
+        self._control = ControlDoor(settings.internal_socket, settings.reply_limit_bytes)
         self.replicas: dict[str, HostedReplica] = {}
 
     @property
@@ -102,7 +104,7 @@ class Fleet:
         except OSError as error:
             message = f"no worker could be started: {error}"
             raise LoadFailed(AlgorithmFailure(error_type="LoadingError", message=message)) from error
-        replica = self.replicas[name] = HostedReplica(name, version, process, Conversation(connection))
+        replica = self.replicas[name] = HostedReplica(name, version, process, Conversation(connection), self._control)
         if process.ended.is_set():
             self._exited(name)
         return replica

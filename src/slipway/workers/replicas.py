@@ -11,6 +11,8 @@ from slipway.types import AlgorithmFailure, Version
 from slipway.wire.frames import (
     ACCEPTED,
     CALL,
+    CALL_OUT,
+    CALL_OUT_REPLY,
     ERROR,
     HELLO,
     LOG,
@@ -23,6 +25,7 @@ from slipway.wire.frames import (
     encode,
     encode_fields,
 )
+from slipway.workers.callouts import ControlDoor
 from slipway.workers.conversation import Conversation
 from slipway.workers.processes import WorkerProcess
 
@@ -30,7 +33,7 @@ _PROOF_SECONDS = 0.25
 _SAMPLE_SECONDS = 60.0
 _OUTPUT_LIMIT = 32 * 1024  # characters
 _MODULES_LIMIT = 5000
-_KINDS = "1,2,3,4,5,6,7,13,14,15"
+_KINDS = "1,2,3,4,5,6,7,11,12,13,14,15"
 _BROKEN = (OSError, ProtocolError, ValueError, KeyError)  # what a worker that breaks the protocol causes here
 
 
@@ -49,8 +52,11 @@ class WorkerEnded(Exception):
 class HostedReplica:
     """A worker that this host has started."""
 
-    def __init__(self, name: str, version: Version, process: WorkerProcess, talk: Conversation) -> None:
+    def __init__(
+        self, name: str, version: Version, process: WorkerProcess, talk: Conversation, control: ControlDoor
+    ) -> None:
         self.id, self.version, self.process, self.talk = name, version, process, talk
+        self._control = control
         self.state: Literal["starting", "idle", "leased"] = "starting"
         self.cold_start_seconds = 0.0  # from its start to ready
         self.ready_at = 0.0  # monotonic
@@ -124,6 +130,8 @@ class HostedReplica:
             frame = await self.talk.receive()
             if frame.kind == LOG:
                 self._keep(frame)
+            elif frame.kind == CALL_OUT:
+                await self._call_out(frame)
             elif frame.kind == ERROR:
                 raise LoadFailed(_failure(frame), self.output)
             elif frame.kind == READY:
@@ -140,12 +148,22 @@ class HostedReplica:
             frame = await self.talk.receive()
             if frame.kind == LOG:
                 self._keep(frame)
+            elif frame.kind == CALL_OUT:
+                await self._call_out(frame)
             elif frame.kind == ERROR:
                 return _failure(frame)
             elif frame.kind == REPLY:
                 return None
             elif frame.kind != ACCEPTED:
                 raise ProtocolError(f"a frame of kind {frame.kind} is no answer to a call")
+
+    async def _call_out(self, frame: Frame) -> None:
+        """The version asks for something while it loads, or while it is tried: its owner asks."""
+        fields = decode_fields(frame.header)
+        number = fields.pop("number")
+        answer = await self._control.ask(self.version, fields, frame.body)
+        head = {**answer.headers, "number": number, "status": str(answer.status)}
+        await self.talk.send(encode(CALL_OUT_REPLY, frame.call, encode_fields(head), answer.body))
 
     def _keep(self, frame: Frame) -> None:
         if len(self.output) < _OUTPUT_LIMIT:

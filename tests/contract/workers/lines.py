@@ -58,7 +58,7 @@ class Line:
         """Handshake; the first frame that is no log."""
         where = {"directory": str(self.directory), "entry": self.runtime.entry}
         what = {"algorithm": "ann/echo", "version": "v", "memory": str(memory)}
-        fields = {"protocol": "1", "lease": lease, "kinds": "1,2,4,5,6,7,13,14,15", **where, **what}
+        fields = {"protocol": "1", "lease": lease, "kinds": "1,2,4,5,6,7,11,12,13,14,15", **where, **what}
         self.connection.sendall(encode(HELLO, NO_CALL, encode_fields(fields)))
         while (frame := self.next()).kind == LOG:
             self.said.append(frame.body.decode())

@@ -3,7 +3,9 @@
 The algorithm answers `{"do": WHAT}`: `raise` an error of the language's own with the text `no such fruit` in a function
 `pick`, `input` an InputError `too small` of the SDK, `exit` the process with 3, `print` hello to stdout and oops to
 stderr, `print-much` 300,000 times x, `die` after printing `last words` 1,000 times, `memory` without end, `nan`,
-`bytes` 0 and 255, `text` ü, `nothing`. Everything else it returns as it is. While it loads it prints `loading`.
+`bytes` 0 and 255, `text` ü, `nothing`; `ask` POSTs the body `question` to `/v1/algo/ann/other`, `ask-twice` does so
+from two threads at once, and each returns what came: status and body, as text. Everything else it returns as it is.
+While it loads it prints `loading`.
 """
 
 from __future__ import annotations
@@ -16,9 +18,17 @@ PYTHON = """
 import os
 import sys
 
+from concurrent.futures import ThreadPoolExecutor
+
 import slipway
+from slipway.sdk import platform
 
 print("loading")
+
+
+def ask(question):
+    answer = platform.request("POST", "/v1/algo/ann/other", question.encode(), "text/plain")
+    return [answer.status, answer.body.decode()]
 
 
 def pick():
@@ -53,6 +63,11 @@ def apply(input):
         return "ü"
     elif kind == "nothing":
         return None
+    elif kind == "ask":
+        return ask("question")
+    elif kind == "ask-twice":
+        with ThreadPoolExecutor(2) as pool:
+            return list(pool.map(ask, ["first", "second"]))
     else:
         return input
 """

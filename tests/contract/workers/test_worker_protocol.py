@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,8 @@ from slipway.ids import new_id_bytes
 from slipway.wire.frames import (
     ACCEPTED,
     CALL,
+    CALL_OUT,
+    CALL_OUT_REPLY,
     CANCEL,
     ERROR,
     HELLO,
@@ -303,3 +306,76 @@ def test_what_is_no_frame_ends_the_worker(ready: Line, data: bytes) -> None:
     ready.connection.sendall(data)
 
     assert ready.ended() == 2
+
+
+# --- call-outs ------------------------------------------------------------------------------------------------------
+
+
+def call_out(line: Line, call: bytes) -> tuple[str, Frame]:
+    """The next call-out of a call that asks: its number, and all of it."""
+    frame = line.next()
+    while frame.kind in (ACCEPTED, LOG):
+        frame = line.next()
+    fields = decode_fields(frame.header)
+    assert (frame.kind, frame.call) == (CALL_OUT, call)
+    assert (fields["verb"], fields["target"]) == ("POST", "/v1/algo/ann/other")
+    assert fields["content-type"] == "text/plain"
+    return fields["number"], frame
+
+
+def answered(line: Line, call: bytes) -> object:
+    """The result of a call."""
+    frame = line.next()
+    assert (frame.kind, frame.call) == (REPLY, call), decode_fields(frame.header)
+    return json.loads(frame.body)
+
+
+def test_a_call_out_names_its_call_and_gets_the_answer_of_its_number(ready: Line) -> None:
+    call = ready.begin({"do": "ask"})
+    number, frame = call_out(ready, call)
+    assert frame.body == b"question"
+    ready.send(CALL_OUT_REPLY, call, b"answer", number=number, status="200")
+    assert answered(ready, call) == [200, "answer"]
+
+
+def test_answers_may_come_in_any_order_and_in_chunks(ready: Line) -> None:
+    call = ready.begin({"do": "ask-twice"})
+    asked = [call_out(ready, call) for _ in range(2)]
+    for number, frame in reversed(asked):
+        ready.send(CALL_OUT_REPLY, call, frame.body * 100_000, number=number, status="404")
+    assert answered(ready, call) == [[404, "first" * 100_000], [404, "second" * 100_000]]
+
+
+def test_calls_that_come_while_a_worker_waits_for_an_answer_are_served_behind_it(ready: Line) -> None:
+    call = ready.begin({"do": "ask"})
+    number, _ = call_out(ready, call)
+    others = [ready.begin(value) for value in (1, 2)]
+    cancelled = ready.begin(3)
+    ready.send(CANCEL, cancelled)
+    ready.send(CALL_OUT_REPLY, call, b"answer", number=number, status="200")
+    assert answered(ready, call) == [200, "answer"]
+    ended: dict[bytes, int] = {}
+    while len(ended) < 3:
+        frame = ready.next()
+        if frame.kind in (REPLY, ERROR):
+            ended[frame.call] = frame.kind
+    assert [ended[other] for other in others] == [REPLY, REPLY]
+    assert ready.result([4]) == [4]
+
+
+def test_an_answer_that_nobody_waits_for_disturbs_nothing(ready: Line) -> None:
+    assert ready.result(1) == 1
+    call = ready.begin({"do": "ask"})
+    number, _ = call_out(ready, call)
+    ready.send(CALL_OUT_REPLY, call, b"of another", number="4711", status="200")
+    ready.send(CALL_OUT_REPLY, call, b"answer", number=number, status="200")
+    assert answered(ready, call) == [200, "answer"]
+    ready.send(CALL_OUT_REPLY, call, b"late", number=number, status="200")
+    assert ready.result(2) == 2
+
+
+def test_the_end_of_the_stream_ends_a_worker_that_waits_for_an_answer(ready: Line) -> None:
+    call = ready.begin({"do": "ask"})
+    call_out(ready, call)
+    ready.connection.close()
+    assert ready.process.wait(20) in (0, 1)

@@ -78,6 +78,7 @@ class _Link(asyncio.Protocol):
             "arrived": repr(now),
             "deadline": repr(now + call.timeout),
             "route": "1",
+            "key": call.key_id,
         }
         pending = self._pending[identity] = _Pending()
         assert self.transport is not None

@@ -9,6 +9,7 @@ import time
 import traceback
 from typing import Dict, List, Set
 
+from slipway.sdk import platform
 from slipway.sdk.frames import (
     CALL,
     CANCEL,
@@ -25,6 +26,7 @@ from slipway.sdk.frames import (
 )
 from slipway.workers.runtimes.python import replies
 from slipway.workers.runtimes.python.algorithm import Algorithm, environment_modules
+from slipway.workers.runtimes.python.callouts import CallOuts
 from slipway.workers.runtimes.python.failures import FATAL, describe, describe_loading
 from slipway.workers.runtimes.python.output import FLUSH_AT, CallOutput
 from slipway.workers.runtimes.python.process import (
@@ -37,7 +39,7 @@ from slipway.workers.runtimes.python.process import (
 from slipway.workers.runtimes.python.values import decode_input, encode_result
 
 _CREDIT = 16
-_KINDS = "1,2,4,5,6,7,13,14,15"
+_KINDS = "1,2,4,5,6,7,11,12,13,14,15"
 _READ = 256 * 1024
 _JSON_INPUT = b"\x0ccontent_type\x00\x04json"
 _NO_LIMIT = 2**40  # what an input may measure is the platform's business
@@ -53,7 +55,8 @@ class Worker:
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
-        self._send = connection.sendall
+        self._decoder = Decoder(_NO_LIMIT)
+        self._callouts = CallOuts(connection, self._decoder, self._running)
         self._algorithm = Algorithm("", "")
         self._loaded = False
         self._call = NO_CALL
@@ -65,13 +68,17 @@ class Worker:
     def run(self) -> None:
         """Serve until the other side closes or says stop. Raises OSError and ProtocolError."""
         self._take_over()
-        decoder = Decoder(_NO_LIMIT)
-        receive = self._connection.recv
+        receive, feed, callouts = self._connection.recv, self._decoder.feed, self._callouts
         while True:
-            data = receive(_READ)
-            if not data:
-                return
-            frames = decoder.feed(data)
+            if callouts.used:
+                frames = callouts.frames()
+                if not frames:
+                    return
+            else:
+                data = receive(_READ)
+                if not data:
+                    return
+                frames = feed(data)
             if len(frames) > 1:
                 self._cancelled = {frame.call for frame in frames if frame.kind == CANCEL}
             for frame in frames:
@@ -89,17 +96,26 @@ class Worker:
         close_standard_input()
         self._connection.set_inheritable(False)
         sys.stdout, sys.stderr = self._stdout, self._stderr
+        platform.connect(self._callouts.ask)
         os.register_at_fork(after_in_child=self._let_go)
 
     def _let_go(self) -> None:
         self._stdout.in_forked_child()
         self._stderr.in_forked_child()
+        self._callouts.close()
         self._connection.close()
 
     def _flush(self) -> None:
         if self._out:
             data, self._out = b"".join(self._out), []
-            self._send(data)
+            with self._callouts.sending:
+                self._connection.sendall(data)
+
+    def _running(self) -> bytes:
+        """The call on whose behalf the author's code asks the platform for something; none while it loads."""
+        if self._call == NO_CALL and self._loaded:
+            raise RuntimeError("no call is running: what outlives a call cannot ask the platform for anything")
+        return self._call
 
     def _printed(self, stream: str, text: str) -> None:
         self._out.append(replies.log(self._call, stream, text))
