@@ -1,6 +1,6 @@
 """Repositories as users wrote them for Algorithmia, pushed unchanged, with what they need from wheels and hosted data.
 
-`tests/scenarios/repositories` holds them, classic ones and ones with an ADK.
+`tests/scenarios/repositories` holds them: three classic ones and three with an ADK.
 """
 
 from __future__ import annotations
@@ -27,6 +27,12 @@ HERE = Path(__file__).parent / "repositories"
 WHEELS = ROOT / ".cache" / "wheels"
 OWNER = "jane"
 RATES = {"EUR": 0.5, "GBP": 0.25}
+TRAINING = """
+import pickle, sys
+from ngrams import NgramModel
+texts = {"en": "where is the nearest train station please", "de": "wo ist bitte der naechste bahnhof hier"}
+sys.stdout.buffer.write(pickle.dumps(NgramModel(texts)))
+"""
 STORY = "The cat sat. The cat is on the mat with a cat. A dog barked!"
 
 pytestmark = pytest.mark.skipif(
@@ -158,6 +164,32 @@ def test_bytes_in_and_a_bytearray_out(home: Home) -> None:
     assert home.error("InvertImage", "text")["message"] == "expected the bytes of an image, got str"
 
 
+def test_a_client_that_needs_neither_key_nor_address(home: Home) -> None:
+    home.push("Summarizer")
+    home.publish("Summarizer")
+    home.put("rates/rates.json", json.dumps(RATES).encode())
+    home.put("rates/notes.txt", "as of today, in €".encode())
+    home.push("CurrencyConverter")
+    first = home.result("CurrencyConverter", {"amount": 10, "to": "EUR"})
+    assert first["missing"].startswith("unable to get file jane/rates/missing.json - ")
+    del first["missing"]
+    assert first == {
+        "amount": 5.0,
+        "replaced": False,
+        "archived": '{"amount": 5.0}',
+        "notes": "as of today, in €",
+        "path": True,
+        "files": ["EUR.json"],
+    }
+    assert home.get(f"/v1/data/{OWNER}/conversions/EUR.json") == {"amount": 5.0}
+    again = home.result("CurrencyConverter", {"amount": 20, "to": "EUR", "describe": STORY, "fail": True})
+    assert (again["replaced"], again["archived"]) == (True, '{"amount": 10.0}')
+    assert (again["summary"], again["content_type"]) == ("The cat is on the mat with a cat.", "text")
+    assert "Please provide the" in again["error"]
+    error = home.error("CurrencyConverter", {"amount": 1, "to": "XYZ"})
+    assert (error["error_type"], error["message"]) == ("InputError", "'no rate for XYZ'")
+
+
 # --- ADK ------------------------------------------------------------------------------------------------------------
 
 
@@ -183,9 +215,21 @@ def put_iris(home: Home, limit: int = 100) -> None:
     home.put("models/labels.json", json.dumps(list(iris.target_names)).encode())
 
 
+def test_a_pickled_model_that_load_fetches_with_the_client(home: Home) -> None:
+    model = subprocess.run(
+        [sys.executable, "-c", TRAINING], cwd=HERE / "LanguageGuesser" / "src", capture_output=True, check=True
+    )
+    home.put("models/languages.pkl", model.stdout)
+    log = home.push("LanguageGuesser")
+    assert "model loaded" in log
+    assert home.result("LanguageGuesser", "where is the station") == "en"
+    assert home.result("LanguageGuesser", "wo ist der bahnhof") == "de"
+
+
 def test_a_manifest_that_nobody_froze(home: Home) -> None:
     put_iris(home)
     home.push("IrisClassifier")
+    assert home.result("IrisClassifier", {"measures": [5.1, 3.5, 1.4, 0.2], "named": True}) == "setosa"
     assert home.result("IrisClassifier", {"measures": [5.1, 3.5, 1.4, 0.2]})["class"] == 0
 
 

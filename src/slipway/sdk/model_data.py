@@ -10,7 +10,11 @@ import hashlib
 import importlib
 import json
 import os
+import tempfile
 from typing import Any, Dict, NamedTuple, Optional
+from urllib.parse import quote
+
+from slipway.sdk import platform
 
 # Where a build has put required files already, each named by the SHA-256 of its address, with its MD5 beside it.
 FETCHED = os.path.join(".slipway", "files")
@@ -125,11 +129,39 @@ class ModelData:
 
     def _fetch(self, name: str, address: str) -> FileData:
         try:
-            with self.client.file(address).getFile() as file:
-                path = str(file.name)
+            path = download(address) if self._client is None else self._by_client(address)
         except Exception as error:
             raise ModelFileError(f"the model file {name!r} cannot be had from {address}: {error}") from error
         return FileData(md5_of_file(path), path)
+
+    def _by_client(self, address: str) -> str:
+        with self._client.file(address).getFile() as file:
+            return str(file.name)
+
+
+def download(address: str) -> str:
+    """The path of a file with what lies at a `data://` or connector's address. Raises OSError."""
+    scheme, _, place = address.partition("://")
+    if scheme == "file":
+        return place
+    target = quote(f"/v1/data/{place}" if scheme == "data" else f"/v1/connector/{scheme}/{place}")
+    with tempfile.NamedTemporaryFile(delete=False) as file:
+        answer = platform.download(target, file)
+    if answer.status == 200 and answer.headers.get("x-data-type") != "directory":
+        return file.name
+    os.unlink(file.name)
+    if answer.status == 200:
+        raise IsADirectoryError("it is a directory")
+    raise FileNotFoundError(_refusal(answer))
+
+
+def _refusal(answer: platform.Response) -> str:
+    if "x-error-message" in answer.headers:
+        return answer.headers["x-error-message"]
+    try:
+        return str(json.loads(answer.body)["error"]["message"])
+    except (KeyError, TypeError, ValueError):
+        return f"the platform answers {answer.status}"
 
 
 def is_as_frozen(manifest: Dict[str, Any]) -> bool:

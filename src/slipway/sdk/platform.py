@@ -7,9 +7,10 @@ the key in the variable of the same name and `_KEY`.
 
 from __future__ import annotations
 
+import io
 import os
 import re
-from typing import Callable, Dict, List, NamedTuple, Optional
+from typing import IO, Callable, Dict, NamedTuple, Optional
 
 PART_BYTES = 8 * 1024 * 1024  # of a large file, fetched in one request
 _DATA = ("/v1/data/", "/v1/connector/")
@@ -56,24 +57,43 @@ def request(
     return _whole(target, headers)
 
 
+def download(target: str, file: IO[bytes]) -> Response:
+    """Write what lies at a path of hosted data into `file`, one part of it in memory at a time.
+
+    The answer has no body then; where its status is not 200, it is as `request` gives it. Raises what `request` does.
+    """
+    return _write(target, {}, file)
+
+
 def _whole(target: str, headers: Dict[str, str]) -> Response:
+    content = io.BytesIO()
+    answer = _write(target, headers, content)
+    return answer if answer.status != 200 else answer._replace(body=content.getvalue())
+
+
+def _write(target: str, headers: Dict[str, str], file: IO[bytes]) -> Response:
     first = _ask("GET", target, b"", {**headers, "range": f"bytes=0-{PART_BYTES - 1}"})
     if first.status == 416:  # an empty file has no first byte
-        return _ask("GET", target, b"", headers)
-    if first.status != 206:
+        first = _ask("GET", target, b"", headers)
+    if first.status not in (200, 206):
         return first
     match = _TOTAL.fullmatch(first.headers.get("content-range", ""))
     total = int(match.group(1)) if match else len(first.body)
-    parts: List[bytes] = [first.body]
+    file.write(first.body)
     fetched = len(first.body)
     while fetched < total:
         part = _ask("GET", target, b"", {**headers, "range": f"bytes={fetched}-{fetched + PART_BYTES - 1}"})
+        if part.status >= 400:
+            return part
         if part.status != 206 or part.headers.get("etag") != first.headers.get("etag") or not part.body:
-            return part if part.status >= 400 else _whole(target, headers)  # another file has taken its place
-        parts.append(part.body)
+            # Another file has taken its place.
+            file.seek(0)
+            file.truncate()
+            return _write(target, headers, file)
+        file.write(part.body)
         fetched += len(part.body)
     told = {name: value for name, value in first.headers.items() if name != "content-range"}
-    return Response(200, first.content_type, {**told, "content-length": str(fetched)}, b"".join(parts))
+    return Response(200, first.content_type, {**told, "content-length": str(fetched)}, b"")
 
 
 def _ask(verb: str, target: str, body: bytes, headers: Dict[str, str]) -> Response:

@@ -69,6 +69,14 @@ async def test_required_model_files_are_put_into_the_version(workshop: Workshop)
     assert place.stat().st_mode & 0o222 == 0
 
 
+async def test_a_model_file_that_a_build_cannot_have_is_left_to_the_worker_by_name(workshop: Workshop) -> None:
+    files = {"algorithmia.conf": CONF, "src/echo.py": MODEL, "model_manifest.json": json.dumps(MANIFEST)}
+    build = await workshop.built(files)
+    assert build.status == "failed"
+    assert "the model file 'words' cannot be had from data://.my/models/words: " in build.reason
+    assert "words: data://.my/models/words is left to the workers: " in await workshop.log(build)
+
+
 async def test_a_manifest_that_is_none_is_named(workshop: Workshop) -> None:
     build = await workshop.built({"algorithmia.conf": CONF, "src/echo.py": MODEL, "model_manifest.json": "{"})
     assert build.reason.startswith("model_manifest.json: ")

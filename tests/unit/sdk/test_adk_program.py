@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from slipway.errors import BuildFailed
+from slipway.release.interpreters import Interpreters
 from slipway.sdk.adk_program import FIFO
 from slipway.workers.runtimes.install import install_runtimes
 
@@ -41,12 +43,14 @@ def _nobody_waits() -> None:
         pytest.skip(f"{FIFO} is there: programs answer on it")
 
 
-def run(directory: Path, payload: object, stdin: str = "", broken: bool = False) -> list[str]:
+def run(
+    directory: Path, payload: object, stdin: str = "", broken: bool = False, python: str = sys.executable
+) -> list[str]:
     """What the program prints."""
     program = directory / "program.py"
     program.write_text(SOURCE.format(payload=repr(payload), broken=broken))
     environment = {"PYTHONPATH": str(install_runtimes(directory / "runtimes")), "PYTHONUTF8": "1"}
-    command = [sys.executable, str(program)]
+    command = [python, str(program)]
     done = subprocess.run(command, input=stdin, capture_output=True, text=True, env=environment, timeout=60)
     assert not done.stderr
     return done.stdout.splitlines()
@@ -66,8 +70,14 @@ def test_results_carry_their_content_type(tmp_path: Path, payload: str, result: 
     assert json.loads(run(tmp_path, payload)[1]) == {"result": result, "metadata": {"content_type": kind}}
 
 
-def test_errors_carry_type_message_and_the_authors_frames(tmp_path: Path) -> None:
-    error: dict[str, Any] = json.loads(run(tmp_path, "bad")[1])["error"]
+@pytest.mark.parametrize("version", ["3.9", "3.10", "3.11", "3.13"])
+async def test_errors_carry_type_message_and_the_authors_frames(tmp_path: Path, version: str) -> None:
+    """On all Pythons; the published ADK fails at this since 3.10."""
+    try:
+        interpreter = await Interpreters().choose(version)
+    except BuildFailed:
+        pytest.skip(f"no Python {version} on this machine")
+    error: dict[str, Any] = json.loads(run(tmp_path, "bad", python=interpreter.path)[1])["error"]
     assert (error["error_type"], error["message"]) == ("InputError", "not that")
     assert error["stacktrace"].count("File ") == 1
     assert "program.py" in error["stacktrace"]

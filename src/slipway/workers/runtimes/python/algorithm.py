@@ -9,7 +9,9 @@ import sysconfig
 import types
 from typing import Any, Callable, List, Tuple
 
+from slipway.sdk import platform
 from slipway.sdk.adk import ADK, collect, is_something, needs, takes
+from slipway.sdk.client_transport import connect_client
 from slipway.workers.runtimes.python.entry import import_entry
 
 _CLASSIC_FILE = "algorithmia.conf"
@@ -41,6 +43,7 @@ class Algorithm:
 
     def _functions(self) -> Tuple[Callable[..., Any], Any]:
         os.environ["SLIPWAY_MODELS"] = os.path.join(self._directory, "models")
+        connect_client(platform.request)
         made = collect()
         module = import_entry(self._directory, self._entry)
         if made:

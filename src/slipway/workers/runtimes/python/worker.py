@@ -10,6 +10,7 @@ import traceback
 from typing import Dict, List, Set
 
 from slipway.sdk import platform
+from slipway.sdk.client_transport import ADDRESS
 from slipway.sdk.frames import (
     CALL,
     CANCEL,
@@ -141,6 +142,7 @@ class Worker:
     def _load(self, fields: Dict[str, str]) -> None:
         name_process(fields["algorithm"])
         limit_memory(int(fields["memory"]))
+        os.environ["ALGORITHMIA_API"] = ADDRESS
         self._algorithm = Algorithm(fields["directory"], fields["entry"])
         try:
             self._algorithm.load()
