@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from slipway import live
 from slipway.errors import StartupError
 from slipway.settings import Settings
 
@@ -44,6 +45,7 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     settings = msgspec.json.decode(os.environ.pop(_SETTINGS), type=Settings)
+    live.follow(settings)
     # Held until this process ends, so that no second platform starts beside it; its own children must not hold it.
     os.set_inheritable(int(os.environ.pop(_LOCK)), False)
     try:

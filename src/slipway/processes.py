@@ -55,6 +55,8 @@ class Child:
             # The signal is not sent for a parent that was gone before it was asked for.
             if os.getppid() != parent:
                 os._exit(1)
+            # Settings may be read again before it is ready to hear of that.
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(
@@ -114,6 +116,15 @@ def restart_pause(failures: int) -> float:
 def become_subreaper() -> None:
     """From now on whatever below this process loses its parent becomes its child."""
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def has_terminal() -> bool:
+    """Whether this process has a controlling terminal that is still there."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
 
 
 def children_of(parent: int) -> set[int]:

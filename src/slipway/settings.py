@@ -21,6 +21,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     port: int = 8080  # 0 lets the kernel choose
     gateways: int = 1  # gateway processes that share the listening socket
     public_url: str = ""  # how users reach the platform; default http://host:port
+    log_level: Literal["debug", "info", "warning", "error"] = "info"  # of what the platform's processes print
     admin_key: str = ""  # the admin account's key at first start; default: a random one
     store_url: str = ""  # SQLAlchemy URL; default: SQLite in the data directory
     cors_origins: tuple[str, ...] = ()  # origins that browsers may call from; "*" for all

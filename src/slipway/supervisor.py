@@ -7,14 +7,16 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import msgspec
 
 from slipway import __version__, app
 from slipway.errors import StartupError
 from slipway.premises import forget_occupant, listen, lock, make_directories, note_occupant
-from slipway.processes import Child, become_subreaper, children_of, kill
+from slipway.processes import Child, become_subreaper, children_of, has_terminal, kill
+from slipway.reloading import Reloading
 from slipway.settings import Settings
 
 _TICK_SECONDS = 0.2
@@ -31,7 +33,7 @@ class Supervisor:
     Raises DataDirectoryUnusable, DataDirectoryInUse, PortTaken.
     """
 
-    def __init__(self, settings: Settings, report: Report) -> None:
+    def __init__(self, settings: Settings, report: Report, options: Mapping[str, Any] | None = None) -> None:
         self._report = report
         self.settings = settings
         self.established = False  # set once the platform has been ready: what fails from then on is tried again
@@ -44,6 +46,9 @@ class Supervisor:
             raise
         self.port = int(self._listener.getsockname()[1])
         self._children = self._make_children()
+        self._reloading = Reloading(settings, {"data": settings.data, **(options or {})}, os.environ)
+        self._reload_asked = False
+        self._had_terminal = has_terminal()
         self._signals = 0  # that asked for an end
         self._wake, self._waker = os.pipe()
         self._next_log_check = 0.0
@@ -79,6 +84,8 @@ class Supervisor:
             for child in self._children:
                 if child.due() and not self._signals:
                     child.start()
+            if self._reload_asked:
+                self._reload()
             self._check_logs()
             on_tick()
 
@@ -124,11 +131,28 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
         # A closed terminal is a way to end it, unless `nohup` has said otherwise.
-        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-            signal.signal(signal.SIGHUP, self._stop)
+        self._had_terminal &= signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
+        signal.signal(signal.SIGHUP, self._hung_up)
 
     def _stop(self, _number: int, _frame: object) -> None:
         self._signals += 1
+
+    def _hung_up(self, number: int, frame: object) -> None:
+        """The terminal was closed; or there is one still, or never was: then somebody wants the settings read again."""
+        if self._had_terminal and not has_terminal():
+            self._stop(number, frame)
+        self._reload_asked = True
+
+    def _reload(self) -> None:
+        self._reload_asked = False
+        answer = self._reloading.reload()
+        if answer.error:
+            self._report(f"the settings stay as they are: {answer.error}")
+            return
+        for child in self._children:
+            child.send(signal.SIGHUP)
+        later = f"; these need a restart: {', '.join(answer.restart)}" if answer.restart else ""
+        self._report(f"settings were read again: {', '.join(answer.changed) or 'nothing'} changed{later}")
 
     def _wait(self, seconds: float) -> None:
         if select.select([self._wake], [], [], seconds)[0]:

@@ -10,16 +10,18 @@ from tests.architecture.modules import FILES, imports, own_imports
 
 # Lowest first. A room may import from the tiers below its own, and what SIDEWAYS says.
 TIERS: tuple[frozenset[str], ...] = (
-    frozenset({"types", "errors", "settings", "ids", "sdk"}),
+    frozenset({"types", "errors", "settings", "live", "ids", "sdk"}),
     frozenset({"wire", "journal", "registry", "routing", "evaluation"}),
     frozenset({"access", "workers", "placement", "release", "training", "observe"}),
     frozenset({"gateway", "control", "console", "operations"}),
     frozenset({"app"}),
-    frozenset({"supervisor", "premises", "processes"}),
+    frozenset({"supervisor", "reloading", "premises", "processes"}),
 )
 SIDEWAYS = {
     ("sdk", "types"),
     ("settings", "errors"),
+    ("live", "settings"),
+    ("supervisor", "reloading"),
     ("placement", "workers"),
     ("release", "workers"),
     ("training", "release"),

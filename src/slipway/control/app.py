@@ -15,7 +15,7 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI
 
-from slipway import __version__
+from slipway import __version__, live
 from slipway.control import (
     algorithms,
     data,
@@ -105,6 +105,7 @@ async def _run(settings: Settings, store: Store) -> None:
     files = Files(settings.files_directory)
     builds = Builds(store, settings, hosts, lambda event: _record(journal, event), files)
     runner = JobRunner(store, {JOB_KIND: builds.run}, settings.build_concurrency)
+    live.on_change(lambda: runner.resize(settings.build_concurrency))
     context = Context(settings, store, journal, hosts, builds, files, runner.wake)
     checkpointer = Checkpointer(settings.journal_directory, settings.root / "ledger.key")
     calls = AsyncCalls(settings, store)

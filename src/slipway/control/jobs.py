@@ -46,6 +46,11 @@ class JobRunner:
         self._wake = asyncio.Event()
         self._recovered = 0.0
 
+    def resize(self, concurrency: int) -> None:
+        """From now on up to that many at once; what runs goes on."""
+        self._concurrency = concurrency
+        self._wake.set()
+
     def wake(self) -> None:
         """A job was just enqueued here: look at once."""
         self._wake.set()

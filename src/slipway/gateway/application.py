@@ -21,6 +21,10 @@ class Application:
     def __init__(self, settings: Settings, invoker: Invoker, ready: Callable[[], bool]) -> None:
         self._invoker, self._ready = invoker, ready
         self._forward = Forwarder(settings.control_socket)
+        self.configure(settings)
+
+    def configure(self, settings: Settings) -> None:
+        """Answer browsers as the settings say."""
         self._handle = self._route
         if settings.cors_origins:
             self._handle = CORSMiddleware(

@@ -34,8 +34,12 @@ class Invoker:
         self.recorder = recorder
         self._handover = handover
         self.in_flight = 0
-        self.body_limit = settings.body_limit_bytes
         self._admission, self._dispatcher = admission, dispatcher
+        self.configure(settings)
+
+    def configure(self, settings: Settings) -> None:
+        """Keep at hand what every call needs of the settings."""
+        self.body_limit = settings.body_limit_bytes
         self._origins = frozenset(origin.encode() for origin in settings.cors_origins)
 
     def invoke(self, target: bytes, headers: Headers, body: bytes, extra: bytes, reply: Reply) -> Exchange | None:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 import uvicorn
 
+from slipway import live
 from slipway.gateway.admission import Admission
 from slipway.gateway.application import Application
 from slipway.gateway.callouts import CallOuts
@@ -76,6 +77,12 @@ async def run(settings: Settings, name: str, listener: socket.socket) -> None:
     host.start()
     feed = asyncio.ensure_future(follow_feed(settings.internal_socket, apply))
     application = Application(settings, invoker, lambda: directory.revision >= 0 and host.connected)
+
+    def configure() -> None:
+        invoker.configure(settings)
+        application.configure(settings)
+
+    live.on_change(configure)
     try:
         await _serve(application, bound_protocol(invoker, settings), settings, listener)
         await _drained(invoker, settings.drain_seconds)

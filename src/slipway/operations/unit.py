@@ -28,6 +28,7 @@ Documentation=https://www.freedesktop.org/software/systemd/man/systemd.service.h
 [Service]
 Type=notify
 ExecStart={python} -m slipway.cli.main up --data {data}
+ExecReload={python} -m slipway.cli.main reload --data {data}
 Restart=on-failure
 RestartSec=2
 # The settings, the port or the data directory are at fault: trying again does not help.

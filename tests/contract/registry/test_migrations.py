@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from slipway.errors import NewerFormat
-from slipway.registry import accounts, schema
+from slipway.registry import accounts, algorithms, jobs, migrate, schema
 from slipway.registry.engine import parse_url
 from slipway.registry.store import Store
 
@@ -45,6 +46,39 @@ async def test_several_processes_may_open_a_new_store_at_once(store_url: str) ->
         await store.close()
 
 
+async def test_a_store_of_the_first_schema_keeps_its_rows_and_equals_a_fresh_one(store_url: str) -> None:
+    engine = create_async_engine(parse_url(store_url))
+    async with engine.begin() as connection:
+        await connection.run_sync(_make_first)
+        await connection.execute(text("INSERT INTO accounts VALUES ('a', 'ann', 'user', '0', 'ann@example.com', 1.5)"))
+        await connection.execute(
+            text("INSERT INTO algorithms VALUES ('b', 'a', 'echo', 'Echo', '', '', '{\"open\": true}', 2.5)")
+        )
+        await connection.execute(
+            text(
+                "INSERT INTO jobs (id, kind, idempotency_key, state, payload, attempts, max_attempts, not_before,"
+                " error, created_at) VALUES ('c', 'build', 'k', 'queued', '{\"build_id\":\"x\"}', 1, 3, 0, '', 3.5)"
+            )
+        )
+    await engine.dispose()
+
+    store = await Store.open(store_url)
+    async with store.begin() as connection:
+        account = await accounts.get(connection, "ann")
+        algorithm = await algorithms.get(connection, "ann", "echo")
+        job = await jobs.claim(connection, ["build"], 10.0)
+        assert (account.email, account.created_at, account.admin) == ("ann@example.com", 1.5, False)
+        assert (algorithm.label, algorithm.settings) == ("Echo", {"open": True})
+        assert job is not None
+        assert (job.id, job.payload, job.attempts) == ("c", {"build_id": "x"}, 2)
+        assert await connection.run_sync(_differences) == []
+        upgraded = await connection.run_sync(_describe)
+        await connection.run_sync(schema.metadata.drop_all)
+        await connection.run_sync(schema.metadata.create_all)
+        assert await connection.run_sync(_describe) == upgraded
+    await store.close()
+
+
 async def test_a_store_of_a_newer_slipway_is_refused_unchanged(store_url: str) -> None:
     await (await Store.open(store_url)).close()
     engine = create_async_engine(parse_url(store_url))
@@ -59,6 +93,10 @@ async def test_a_store_of_a_newer_slipway_is_refused_unchanged(store_url: str) -
         version = await connection.execute(text("SELECT version_num FROM alembic_version"))
         assert version.scalar_one() == "9999"
     await engine.dispose()
+
+
+def _make_first(connection: Connection) -> None:
+    command.upgrade(migrate._config(connection), "0001")
 
 
 def _differences(connection: Connection) -> list[object]:

@@ -7,6 +7,7 @@ import os
 import select
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -15,19 +16,23 @@ import typer
 from slipway.cli.local import detached, state
 from slipway.cli.local.supervise import become_supervisor
 from slipway.cli.output import Json, print_json, say
-from slipway.errors import DataDirectoryUnusable, StartupError
+from slipway.errors import DataDirectoryUnusable, SettingsError, StartupError
 from slipway.premises import Occupant, occupant
-from slipway.settings import load_settings
+from slipway.processes import kill
+from slipway.reloading import Reloaded, answered
+from slipway.settings import Settings, load_settings
 
 Data = Annotated[Path | None, typer.Option("--data", help="The data directory.", file_okay=False)]
 
 _STOP_MARGIN_SECONDS = 30.0
+_ANSWER_SECONDS, _PAUSE_SECONDS = 10.0, 0.02
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command()(up)
     app.command()(down)
+    app.command()(reload)
     app.command()(status)
 
 
@@ -40,11 +45,12 @@ def up(
 ) -> None:
     """Start the platform and stay with it; Ctrl-C drains the calls in flight and ends it."""
     require_server()
-    settings = load_settings({"data": data and str(data), "host": host, "port": port, "gateways": gateways})
+    options = {"data": data and str(data), "host": host, "port": port, "gateways": gateways}
+    settings = load_settings(options)
     if detach:
         detached.start(settings, sys.argv)
         return
-    become_supervisor(settings)
+    become_supervisor(settings, {name: value for name, value in options.items() if value is not None})
 
 
 def down(data: Data = None) -> None:
@@ -58,6 +64,23 @@ def down(data: Data = None) -> None:
     say(f"stopped {running.url}")
 
 
+def reload(data: Data = None, as_json: Json = False) -> None:
+    """Read the settings again while the platform runs; tells which changed, and which wait for a restart."""
+    settings = load_settings({"data": data and str(data)})
+    running = occupant(settings)
+    if running is None:
+        raise StartupError(f"no platform runs on {settings.root}: `slipway up` reads its settings")
+    answer = _reloaded(settings, running)
+    if as_json:
+        print_json(answer)
+    else:
+        say(f"changed: {', '.join(answer.changed) or 'nothing'}")
+        if answer.restart:
+            say(f"after `slipway down` and `slipway up`: {', '.join(answer.restart)}")
+    if answer.error:
+        raise SettingsError(answer.error)
+
+
 def status(data: Data = None, as_json: Json = False) -> None:
     """Show what runs on this machine; exit code 1 if the platform is down."""
     settings = load_settings({"data": data and str(data)})
@@ -68,6 +91,22 @@ def status(data: Data = None, as_json: Json = False) -> None:
         state.show(found)
     if not found["running"]:
         raise typer.Exit(1)
+
+
+def _reloaded(settings: Settings, running: Occupant) -> Reloaded:
+    """What a running platform answers. Raises StartupError where it does not."""
+    before = answered(settings).number
+    try:
+        kill(running.pid, signal.SIGHUP)
+    except PermissionError as error:
+        raise DataDirectoryUnusable(f"the platform (process {running.pid}) belongs to another user") from error
+    deadline = time.monotonic() + _ANSWER_SECONDS
+    while time.monotonic() < deadline:
+        answer = answered(settings)
+        if answer.number > before:
+            return answer
+        time.sleep(_PAUSE_SECONDS)
+    raise StartupError(f"the platform (process {running.pid}) did not answer within {_ANSWER_SECONDS:g} s")
 
 
 def _end(running: Occupant, seconds: float) -> None:

@@ -8,7 +8,9 @@ import os
 import socket
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -17,23 +19,26 @@ from slipway.settings import Settings
 from slipway.supervisor import Supervisor
 
 _SETTINGS = "SLIPWAY_SUPERVISOR_SETTINGS"
+_OPTIONS = "SLIPWAY_SUPERVISOR_OPTIONS"
 _POLL_SECONDS = 1.0
 
 
-def become_supervisor(settings: Settings) -> None:
-    """Replace this process, arguments parsed, by the supervising one. Does not return."""
+def become_supervisor(settings: Settings, options: Mapping[str, Any]) -> None:
+    """Replace this process by the supervising one; `options` stand above all other settings. Does not return."""
     sys.stdout.flush()
-    environment = {**os.environ, _SETTINGS: msgspec.json.encode(settings).decode()}
+    known = {_SETTINGS: msgspec.json.encode(settings).decode(), _OPTIONS: msgspec.json.encode(options).decode()}
+    environment = {**os.environ, **known}
     os.execve(sys.executable, [sys.executable, "-m", "slipway.cli.local.supervise"], environment)  # noqa: S606
 
 
 def main() -> int:
     """Supervise until a signal says stop; 2 where the platform cannot start."""
     settings = msgspec.json.decode(os.environ.pop(_SETTINGS), type=Settings)
+    options = msgspec.json.decode(os.environ.pop(_OPTIONS), type=dict[str, Any])
     known_key = settings.admin_key_file.exists()
     service = os.environ.pop("NOTIFY_SOCKET", "")  # this process's own, not its children's
     try:
-        supervisor = Supervisor(settings, _report)
+        supervisor = Supervisor(settings, _report, options)
         try:
             supervisor.start()
             supervisor.watch(_Announcement(supervisor, known_key, service))
