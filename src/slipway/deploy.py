@@ -18,9 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from slipway.client import Client, ClientError
-from slipway.deployment import pickled, source_reading
+from slipway.deployment import pickled, source_reading, sources
 from slipway.deployment.flow import BuildFailed, Deployed, Plan, run_with_transcript
-from slipway.deployment.model_files import find_model_files
 from slipway.types import Callability
 
 __all__ = ["DeploymentFailed", "files", "model"]
@@ -72,7 +71,7 @@ def files(
     version_type: str = "minor",
     callability: Callability | None = None,
 ) -> Deployed:
-    """Deploy a source file with `apply`, with the model files it names. Raises DeploymentFailed."""
+    """Deploy a file or a notebook, with the model files it names, or a directory. Raises DeploymentFailed."""
     return _deploy(source, requirements, name, model_files, sample, (user, key, api), (version_type, callability))
 
 
@@ -111,7 +110,8 @@ def _deploy(
     user, key, api = access
     try:
         with Client(api, key) as client:
-            plan = plan_files(client, source, requirements, name, extra, sample, user, release)
+            found = sources.read(source, requirements, extra, name)
+            plan = Plan.of(found, user or client.whoami().username, name, sample, *release)
             return run_with_transcript(client, plan, _say)
     except BuildFailed as error:
         raise DeploymentFailed(f"{error}\n{error.log}".rstrip()) from error
@@ -120,43 +120,14 @@ def _deploy(
         raise DeploymentFailed(f"{error}{trace}") from error
 
 
-def plan_files(
-    client: Client,
-    source: Path,
-    requirements: Path | None,
-    name: str,
-    extra: Sequence[Path],
-    sample: object,
-    user: str | None,
-    release: tuple[str, Callability | None],
-) -> Plan:
-    """What a source file, its requirements and its models make up. Raises ClientError."""
-    tree = source_reading.parse(source)
-    contents = {f"src/{name}.py": source.read_bytes()}
-    if requirements is not None:
-        contents["requirements.txt"] = _read(requirements)
-    beside = source.parent / "slipway.toml"
-    if beside.is_file():
-        contents["slipway.toml"] = beside.read_bytes()
-    version_type, callability = release
-    return Plan(
-        owner=user or client.whoami().username,
-        name=name,
-        files=contents,
-        models=find_model_files(source_reading.model_files(tree), source.parent, extra),
-        sample=source_reading.sample_input(tree) if sample is source_reading.MISSING else sample,
-        version_type=version_type,
-        callability=callability,
-        message=f"Deploy {source.name}",
-    )
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="slipway.deploy", description="Deploy a model as a live endpoint.")
     parser.add_argument("-k", "--key", help="API key; else SLIPWAY_API_KEY, else what `slipway login` kept")
     parser.add_argument("-u", "--user", help="owner of the algorithm; the key's own account by default")
     parser.add_argument("-a", "--algorithm", required=True, help="the algorithm's name")
-    parser.add_argument("-m", "--model", required=True, type=Path, help="Python file with `def apply(input)`")
+    parser.add_argument(
+        "-m", "--model", required=True, type=Path, help="Python file with `apply`, or a notebook, or a directory"
+    )
     parser.add_argument("-d", "--dependencies", type=Path, help="its requirements file")
     parser.add_argument("-f", "--file", type=Path, action="append", default=[], help="a model file; may be repeated")
     parser.add_argument("-i", "--input", help="input to test with: JSON, or text; default: the file's SAMPLE_INPUT")
@@ -171,13 +142,6 @@ def _json_or_text(text: str) -> Any:  # noqa: ANN401 - any JSON
         return json.loads(text)
     except ValueError:
         return text
-
-
-def _read(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise ClientError(f"{file} cannot be read: {error.strerror}") from error
 
 
 def _say(line: str) -> None:

@@ -1,4 +1,4 @@
-"""`slipway deploy`: a file or a directory becomes a live version."""
+"""`slipway deploy`: a directory, a file or a notebook becomes a live version."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from slipway.cli.progress import step_spinner, transfer_bar
 from slipway.cli.session import connect, named
 from slipway.cli.versions import Step
 from slipway.client import Client
-from slipway.deploy import plan_files
-from slipway.deployment import directories, model_files, source_reading
+from slipway.deployment import model_files, source_reading, sources
 from slipway.deployment.flow import BuildFailed, Deployment, Plan
+from slipway.types import Callability
 
 
 def register(app: typer.Typer) -> None:
@@ -25,10 +25,14 @@ def register(app: typer.Typer) -> None:
 
 
 def deploy(
-    source: Annotated[Path, typer.Argument(metavar="FILE|DIRECTORY", exists=True, readable=True)],
-    algorithm: Annotated[str, typer.Argument(metavar="[OWNER/]NAME")],
+    source: Annotated[Path, typer.Argument(metavar="DIRECTORY|FILE.py|NOTEBOOK.ipynb", exists=True, readable=True)],
+    algorithm: Annotated[str, typer.Argument(metavar="[[OWNER/]NAME]")] = "",
+    chosen: Annotated[
+        str, typer.Option("-a", "--algorithm", metavar="[OWNER/]NAME", help="Its name; the source's own without it.")
+    ] = "",
     requirements: Annotated[
-        Path | None, typer.Option("-d", "--dependencies", exists=True, dir_okay=False, help="A file's requirements.")
+        Path | None,
+        typer.Option("-d", "--dependencies", exists=True, dir_okay=False, help="Its requirements; else as found."),
     ] = None,
     file: Annotated[
         list[Path] | None, typer.Option("-f", "--file", exists=True, dir_okay=False, help="A model file to upload.")
@@ -39,49 +43,19 @@ def deploy(
     publish: Annotated[bool, typer.Option("--publish/--no-publish", help="Publish what was built.")] = True,
     as_json: Json = False,
 ) -> None:
-    """Push a source file or a directory, build it, test it and publish it."""
+    """Push a directory, a source file or a notebook, build it, test it and publish it."""
+    if algorithm and chosen and algorithm != chosen:
+        raise typer.BadParameter(f"name the algorithm once: {algorithm} or {chosen}")
+    wanted = source_reading.MISSING if sample is None else _json_or_text(sample)
+    callability: Callability | None = None if public is None else ("public" if public else "private")
     with connect() as client:
-        owner, _, name = named(client, algorithm).partition("/")
-        callability = None if public is None else ("public" if public else "private")
-        wanted = source_reading.MISSING if sample is None else _json_or_text(sample)
-        if source.is_dir():
-            plan = _plan_directory(source, owner, name, file or [], wanted, step.value, callability)
-        else:
-            plan = plan_files(
-                client,
-                source,
-                requirements,
-                name,
-                file or [],
-                wanted,
-                owner,
-                (step.value, callability),  # type: ignore[arg-type]
-            )
+        given = algorithm or chosen
+        found = sources.read(source, requirements, file or [], given.rpartition("/")[2])
+        owner, _, name = named(client, given or found.name).partition("/")
+        plan = Plan.of(found, owner, name, wanted, step.value, callability)
         done = _deploy(client, plan, publish, as_json)
     if as_json:
         print_json(done)
-
-
-def _plan_directory(
-    directory: Path,
-    owner: str,
-    name: str,
-    extra: list[Path],
-    sample: object,
-    step: str,
-    callability: Any,  # noqa: ANN401
-) -> Plan:
-    return Plan(
-        owner=owner,
-        name=name,
-        files=directories.read(directory),
-        models=model_files.find_model_files((), directory, extra),
-        sample=sample,
-        replace=True,
-        version_type=step,
-        callability=callability,
-        message=f"Deploy {directory.resolve().name}",
-    )
 
 
 def _deploy(client: Client, plan: Plan, publish: bool, quiet: bool) -> dict[str, Any]:

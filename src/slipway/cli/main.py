@@ -22,7 +22,7 @@ from slipway.cli import (
     session,
     versions,
 )
-from slipway.cli.local import doctor, operating, platform
+from slipway.cli.local import doctor, init, operating, platform
 from slipway.cli.output import fail
 from slipway.connection import AlgorithmFailed
 from slipway.errors import SlipwayError, StartupError
@@ -39,9 +39,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _module in (platform, doctor, operating, login, deploying, calling, algorithms, versions, builds, logs, keys):
+for _module in (platform, doctor, operating, login, init, deploying, calling, algorithms, versions, builds):
     _module.register(app)
-for _module in (accounts, audit):
+for _module in (logs, keys, accounts, audit):
     _module.register(app)
 
 

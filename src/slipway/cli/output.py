@@ -30,8 +30,12 @@ def fail(text: str) -> None:
 
 def print_json(value: object) -> None:
     """A value, records included, as JSON."""
-    text = json.dumps(msgspec.to_builtins(value), indent=2, ensure_ascii=False)
-    sys.stdout.write(text + "\n")
+    sys.stdout.write(as_json_text(value))
+
+
+def as_json_text(value: object) -> str:
+    """A value, records included, as JSON for a program or a patient person."""
+    return json.dumps(msgspec.to_builtins(value), indent=2, ensure_ascii=False) + "\n"
 
 
 def print_json_line(value: dict[str, Any]) -> None:

@@ -15,12 +15,12 @@ from slipway.connection import AlgorithmFailed, ClientError
 from slipway.deployment import model_files, source_reading
 from slipway.deployment.model_files import ModelFile
 from slipway.deployment.repository import Repository
+from slipway.deployment.sources import CLASSIC, MANIFEST, Source
 from slipway.resources import AlgorithmInfo, BuildInfo, CallResult
 from slipway.types import Callability
 
 Say = Callable[[str], None]
 
-MANIFEST = "slipway.toml"
 _PATIENCE_SECONDS = 10.0  # for a version to become callable
 _PAUSE_SECONDS = 0.02
 _SETTLED_SECONDS = 0.1  # in which gateways learn of a change; a call before would leave a refusal in the audit
@@ -43,12 +43,31 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     owner: str
     name: str
     files: dict[str, bytes]  # of the repository, by path; slipway.toml as its author wrote it
+    entry: str = ""  # the file with `apply`, where no manifest names it
     models: Sequence[ModelFile] = ()
     sample: Any = source_reading.MISSING  # the test's input
     replace: bool = False  # what else is in the repository goes
     version_type: str = "minor"
     callability: Callability | None = None
     message: str = "Deploy"
+
+    @classmethod
+    def of(
+        cls, source: Source, owner: str, name: str, sample: object, version_type: str, callability: Callability | None
+    ) -> Plan:
+        """The deployment of a source as `owner/name`; `sample` goes before the source's own."""
+        return cls(
+            owner=owner,
+            name=name,
+            files=source.files,
+            entry=source.entry,
+            models=source.models,
+            sample=source.sample if sample is source_reading.MISSING else sample,
+            replace=source.whole,
+            version_type=version_type,
+            callability=callability,
+            message=f"Deploy {source.label}",
+        )
 
     @property
     def algorithm(self) -> str:
@@ -99,8 +118,6 @@ class Deployment:
     def push(self, models: dict[str, tuple[str, str]], on_line: Say) -> BuildInfo:
         """Commit and push the files, wait for the build. Raises BuildFailed."""
         plan, client = self._plan, self._client
-        sample = None if plan.sample is source_reading.MISSING else plan.sample
-        text = model_files.manifest(plan.files.get(MANIFEST, b"").decode(), plan.name, models, sample)
         lines: list[str] = []
 
         def remember(line: str) -> None:
@@ -111,7 +128,7 @@ class Deployment:
             clone = Path(directory) / "clone"
             repository = Repository(client.api, client.whoami().username, client.key, plan.algorithm, clone)
             repository.clone()
-            repository.write({**plan.files, MANIFEST: text.encode()}, replace=plan.replace)
+            repository.write(plan.files | self._manifest(models), replace=plan.replace)
             self.commit = repository.commit(plan.message)
             repository.push(remember)
         return self._built(lines)
@@ -135,6 +152,15 @@ class Deployment:
         if plan.sample is not source_reading.MISSING:
             self._call(version, plan.sample)
         return published
+
+    def _manifest(self, models: dict[str, tuple[str, str]]) -> dict[str, bytes]:
+        """slipway.toml; none beside an `algorithmia.conf`, which says all there is to say."""
+        plan = self._plan
+        if CLASSIC in plan.files and MANIFEST not in plan.files and not models:
+            return {}
+        sample = None if plan.sample is source_reading.MISSING else plan.sample
+        given = plan.files.get(MANIFEST, b"").decode()
+        return {MANIFEST: model_files.manifest(given, plan.name, models, sample, plan.entry).encode()}
 
     def _built(self, lines: Sequence[str]) -> BuildInfo:
         """The build of the pushed commit, once it has ended; raises BuildFailed."""

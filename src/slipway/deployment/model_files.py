@@ -49,22 +49,31 @@ def upload(client: Client, file: ModelFile, collection: str, progress: Progress 
     return address
 
 
-def manifest(given: str, name: str, models: dict[str, tuple[str, str]], sample: object = None) -> str:
+def manifest(given: str, name: str, models: dict[str, tuple[str, str]], sample: object = None, entry: str = "") -> str:
     """slipway.toml: what the author wrote, or the least there must be, and a section for each model.
 
-    `models`: name → its address and SHA-256. Raises ClientError where the author's part is no TOML.
+    `models`: name → its address and SHA-256; `entry`: the file with `apply`.
+    Raises ClientError where the author's part is no TOML.
     """
     try:
         known = tomllib.loads(given)
     except tomllib.TOMLDecodeError as error:
         raise ClientError(f"slipway.toml: {error}") from error
-    lines = [given.rstrip()] if given.strip() else [f"[algorithm]\nname = {json.dumps(name)}"]
-    if not given.strip() and sample is not None and (text := _toml(sample)):
-        lines[0] += f"\nsample_input = {text}"
+    lines = [given.rstrip() or _least(name, entry, sample)]
     for model, (source, sha256) in models.items():
         if model not in known.get("models", {}):
             lines.append(f"[models.{json.dumps(model)}]\nsource = {json.dumps(source)}\nsha256 = {json.dumps(sha256)}")
     return "\n\n".join(lines) + "\n"
+
+
+def _least(name: str, entry: str, sample: object) -> str:
+    """The section that no manifest can do without."""
+    lines = ["[algorithm]", f"name = {json.dumps(name)}"]
+    if entry and entry != f"src/{name}.py":
+        lines.append(f"entry = {json.dumps(entry)}")
+    if sample is not None and (text := _toml(sample)):
+        lines.append(f"sample_input = {text}")
+    return "\n".join(lines)
 
 
 def _toml(value: object) -> str:

@@ -17,14 +17,30 @@ MISSING = object()
 def parse(file: Path) -> ast.Module:
     """The file's syntax tree; raises ClientError naming the line that is wrong, or that there is no `apply`."""
     try:
-        tree = ast.parse(file.read_bytes(), filename=file.name)
-    except SyntaxError as error:
-        raise ClientError(f"{file.name} line {error.lineno}: {error.msg}") from error
+        return parse_text(file.read_bytes(), file.name)
     except OSError as error:
         raise ClientError(f"{file} cannot be read: {error.strerror}") from error
-    if not any(_defines_apply(node) for node in tree.body):
-        raise ClientError(f"{file.name} has no `def apply(input)`: that is what a call runs")
+
+
+def parse_text(content: bytes, name: str) -> ast.Module:
+    """As `parse`, for the content of a file of that name."""
+    try:
+        tree = ast.parse(content, filename=name)
+    except SyntaxError as error:
+        raise ClientError(f"{name} line {error.lineno}: {error.msg}") from error
+    except ValueError as error:
+        raise ClientError(f"{name} is no Python: {error}") from error
+    if not _has_apply(tree):
+        raise ClientError(f"{name} has no `def apply(input)`: that is what a call runs")
     return tree
+
+
+def has_apply(content: bytes) -> bool:
+    """Whether it is Python that defines `apply`."""
+    try:
+        return _has_apply(ast.parse(content))
+    except (SyntaxError, ValueError):
+        return False
 
 
 def model_files(tree: ast.Module) -> list[str]:
@@ -50,13 +66,17 @@ def sample_input(tree: ast.Module) -> Any:  # noqa: ANN401 - any literal
     return MISSING
 
 
+def _has_apply(tree: ast.Module) -> bool:
+    return any(_defines_apply(node) for node in tree.body)
+
+
 def _defines_apply(node: ast.stmt) -> bool:
     if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
         return node.name == "apply"
     if isinstance(node, ast.Assign):
         return any(isinstance(target, ast.Name) and target.id == "apply" for target in node.targets)
     if isinstance(node, ast.ImportFrom):
-        return any((name.asname or name.name) == "apply" for name in node.names)
+        return any((name.asname or name.name) in ("apply", "*") for name in node.names)
     return False
 
 

@@ -23,7 +23,7 @@ sample_input = "world"
 # on_push = "minor"
 """
 _SOURCE = '''\
-"""{owner}/{name}."""
+"""{path}."""
 
 
 def apply(input):
@@ -31,7 +31,7 @@ def apply(input):
     return f"hello {{input}}"
 '''
 _README = """\
-# {owner}/{name}
+# {path}
 
 `src/{name}.py` answers calls in `apply(input)`; a function `load()` beside it, if there is one, runs once when a worker
 starts. What it imports goes into `requirements.txt`. Every push to `main` is built; `slipway.toml` says how.
@@ -43,8 +43,8 @@ _PINNED = re.compile(r'^python = "([0-9.]+)"$', re.MULTILINE)
 
 
 def files(owner: str, name: str, python: str = "") -> dict[str, str]:
-    """The template's files by path; `python` is the version that it asks for, such as `3.11`."""
-    names = {"owner": owner, "name": name}
+    """The template's files by path; `owner` may be empty; `python`: the version that it asks for, as `3.11`."""
+    names = {"path": f"{owner}/{name}" if owner else name, "name": name}
     return {
         "README.md": _README.format(**names),
         "requirements.txt": _REQUIREMENTS,

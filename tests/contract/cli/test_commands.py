@@ -179,3 +179,34 @@ def test_status_of_nothing_is_exit_code_1(ann: Commands, tmp_path: Path) -> None
 def test_the_doctor_names_what_is_there(ann: Commands, platform: Platform) -> None:
     findings = json.loads(ann.run("doctor", "--data", str(platform.data), "--json").stdout)
     assert {"git", "uv", "cgroups", "durable writes"} <= {finding["name"] for finding in findings}
+
+
+def test_a_call_takes_the_type_it_is_told(ann: Commands) -> None:
+    assert ann.run("call", "ann/echo", "12", "--text", "--raw").stdout == "12"
+    assert json.loads(ann.run("call", "ann/echo", "12", "--binary", "--json").stdout)["content_type"] == "binary"
+    assert json.loads(ann.run("call", "ann/echo", "12", "-t", "json", "--json").stdout)["result"] == 12
+    assert "no JSON" in ann.run("call", "ann/echo", "twelve", "-t", "json", status=2).stderr
+    assert "either" in ann.run("call", "ann/echo", "12", "--text", "--binary", status=2).stderr
+
+
+def test_a_call_takes_a_file_by_its_sign_and_writes_the_result_into_another(ann: Commands) -> None:
+    content = bytes(range(256))
+    (ann.home / "in put.bin").write_bytes(content)
+    done = ann.run("call", "ann/echo", "@in put.bin", "--output", "out put.bin")
+    assert done.stdout == ""
+    assert (ann.home / "out put.bin").read_bytes() == content
+    assert "cannot be read" in ann.run("call", "ann/echo", "@nothing", status=2).stderr
+
+
+def test_a_call_that_fails_leaves_the_output_file_as_it_was(ann: Commands) -> None:
+    (ann.home / "boom.py").write_text("def apply(input):\n    raise ValueError('boom')\n")
+    ann.run("deploy", "boom.py")
+    (ann.home / "kept").write_text("before")
+    errors = ann.run("call", "ann/boom", "1", "-o", "kept", "--raw", status=1).stderr
+    assert errors.startswith("slipway: AlgorithmError: ValueError: boom\n")
+    assert "boom.py" in errors
+    assert (ann.home / "kept").read_text() == "before"
+
+
+def test_a_result_that_looks_like_an_error_is_a_result(ann: Commands) -> None:
+    assert ann.run("call", "ann/echo", '{"error":{"message":"x"}}', "--raw").stdout == '{"error":{"message":"x"}}'

@@ -88,9 +88,10 @@ def test_a_missing_model_file_is_named(ann: Commands, tmp_path: Path) -> None:
 
 
 def test_a_failed_build_says_why_and_leaves_what_is_live(ann: Commands) -> None:
-    (ann.home / "bad.py").write_text("import nosuchmodule\n\ndef apply(input):\n    return 1\n")
-    errors = module(ann, "-a", "echo", "-m", "bad.py", status=1).stderr
-    assert "nosuchmodule" in errors
+    (ann.home / "bad.py").write_text("import msgspec\n\ndef apply(input):\n    return 1\n")
+    (ann.home / "none.txt").write_text("")
+    errors = module(ann, "-a", "echo", "-m", "bad.py", "-d", "none.txt", status=1).stderr
+    assert "msgspec" in errors
     assert ann.run("call", "ann/echo", "5").stdout == "5\n"
 
 
