@@ -190,6 +190,19 @@ def test_a_client_that_needs_neither_key_nor_address(home: Home) -> None:
     assert (error["error_type"], error["message"]) == ("InputError", "'no rate for XYZ'")
 
 
+def test_on_behalf_of_another_account_the_client_reads_the_owners_data_and_writes_the_callers(home: Home) -> None:
+    home.put("rates/rates.json", json.dumps(RATES).encode())
+    home.put("rates/notes.txt", b"of today")
+    home.push("CurrencyConverter", **{"README.md": "published"})
+    home.platform.publish(OWNER, "CurrencyConverter", home.key, "public")
+    bob = home.platform.account("bob")
+    value = {"amount": 8, "to": "GBP"}
+    reply = home.platform.request("POST", f"/v1/algo/{OWNER}/CurrencyConverter", bob, json=value).json()
+    assert (reply["result"]["amount"], reply["result"]["notes"]) == (2.0, "of today")
+    assert home.platform.request("GET", "/v1/data/.my/conversions/GBP.json", bob).json() == {"amount": 2.0}
+    assert home.platform.request("GET", "/v1/data/bob/conversions/GBP.json", bob).json() == {"amount": 2.0}
+
+
 # --- ADK ------------------------------------------------------------------------------------------------------------
 
 

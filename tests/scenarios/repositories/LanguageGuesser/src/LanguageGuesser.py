@@ -5,7 +5,7 @@ from Algorithmia import ADK
 
 from ngrams import NgramModel
 
-client = Algorithmia.client()
+client = Algorithmia.client("simA1b2C3d4E5f6G7h8I9j0K1l2", "https://api.algorithmia.com")
 
 
 def load():
@@ -19,7 +19,9 @@ def load():
 
 
 def apply(input, globals):
-    return globals["model"].guess(input)
+    language = globals["model"].guess(input)
+    client.report_insights({"language": language})
+    return language
 
 
 algorithm = ADK(apply, load, client)
