@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import subprocess
+import sys
+import threading
 import time
 from pathlib import Path
 
@@ -24,6 +27,7 @@ from slipway.registry import algorithms, builds, environments, jobs, routes, ver
 from slipway.registry.store import Store
 from slipway.settings import Settings
 from slipway.types import Arm, Route
+from tests.conditions import eventually
 from tests.contract.operations import data_directories
 from tests.contract.registry.factories import a_version, an_environment
 
@@ -88,6 +92,27 @@ async def test_old_unpublished_versions_go_but_for_the_newest(settings: Settings
     assert await left(settings) == {first, made[3]}
     assert {path.name for path in settings.versions_directory.iterdir()} == {first, made[3]}
     assert (await clear(settings, dry_run=False)).items == []
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.02, 0.05, 0.1])
+async def test_a_clearing_that_is_killed_removes_nothing_that_is_named(settings: Settings, pause: float) -> None:
+    kept = {*await left(settings), *(await add_versions(settings, [90 - n for n in range(40)]))[-1:]}
+    command = [sys.executable, "-m", "slipway.cli.main", "gc", "--data", str(settings.root)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env={**os.environ, "SLIPWAY_KEEP_VERSIONS": "2"})
+    lock = settings.run_directory / "operations.lock"
+    eventually(lambda: lock.exists() or process.poll() is not None, 30.0)
+    threading.Event().wait(pause)
+    process.kill()
+    process.wait()
+
+    there = {path.name for path in settings.versions_directory.iterdir()}
+    assert await left(settings) <= there
+    for name in there:
+        age(settings.versions_directory / name, 1)  # what was cut off goes as a leftover
+    await clear(settings, dry_run=False)
+    assert await left(settings) == kept
+    assert {path.name for path in settings.versions_directory.iterdir()} == kept
+    assert problems(settings) == []
 
 
 async def test_what_is_published_or_live_stays_however_old(settings: Settings) -> None:

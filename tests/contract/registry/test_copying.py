@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import subprocess
+import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +21,7 @@ from slipway.registry.online import holds_the_same, is_empty
 from slipway.registry.store import Store
 from slipway.settings import Settings
 from slipway.types import Arm, Route, Snapshot
+from tests.conditions import eventually
 from tests.contract.registry.conftest import _execute
 from tests.contract.registry.factories import make_algorithm, make_version
 
@@ -123,6 +127,24 @@ async def test_a_move_that_fails_leaves_the_target_empty(
     monkeypatch.undo()
     assert await is_empty(postgres, tmp_path)
     await move_store(settings, postgres)
+    assert await holds_the_same(settings.store, postgres)
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.1, 0.25, 0.5])
+async def test_a_move_that_is_killed_leaves_all_or_nothing(tmp_path: Path, postgres: str, pause: float) -> None:
+    settings = Settings(data=str(tmp_path / "data"))
+    settings.root.mkdir()
+    await fill(settings.store)
+    command = [sys.executable, "-m", "slipway.cli.main", "migrate-store", postgres, "--data", str(settings.root)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    lock = settings.run_directory / "operations.lock"
+    eventually(lambda: lock.exists() or process.poll() is not None, 30.0)
+    threading.Event().wait(pause)
+    process.kill()
+    process.wait()
+
+    if await is_empty(postgres, tmp_path):
+        await move_store(settings, postgres)
     assert await holds_the_same(settings.store, postgres)
 
 
