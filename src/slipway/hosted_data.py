@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 from urllib.parse import quote
 
 from slipway.connection import ClientError, Connection
@@ -13,6 +15,7 @@ from slipway.resources import Entry, Upload
 Progress = Callable[[int, int], None]  # bytes so far, bytes in all
 
 _CHUNK = 256 * 1024
+_DIGITS = 64  # of a SHA-256 in hex
 
 
 class HostedData:
@@ -69,16 +72,48 @@ class HostedData:
                 headers={"Content-Length": str(size), "Content-Type": "application/octet-stream"},
             )
 
-    def download(self, path: str, file: Path, progress: Progress | None = None) -> None:
-        """Read a hosted file into a local one, which is whole or not there."""
-        partial = file.with_name(f"{file.name}.part")
-        with self._connection.stream("GET", _address(path)) as response, partial.open("wb") as out:
+    def write(self, chunks: Iterable[bytes], path: str) -> Upload:
+        """Write what comes, of any length, to `data://owner/directory/name`, whole or not at all."""
+        headers = {"Content-Type": "application/octet-stream"}
+        return self._connection.decoded(Upload, "PUT", _address(path), content=chunks, headers=headers)
+
+    def read(self, path: str, progress: Progress | None = None) -> Iterator[bytes]:
+        """A file's bytes as they come. Raises ClientError, at the end too where they are not what was kept."""
+        digest, done = hashlib.sha256(), 0
+        with self._connection.stream("GET", _address(path)) as response:
+            if response.headers.get("X-Data-Type") == "directory":
+                raise ClientError(f"{path} is a directory")
             size = int(response.headers.get("Content-Length", 0))
             for chunk in response.iter_bytes(_CHUNK):
-                out.write(chunk)
+                digest.update(chunk)
+                done += len(chunk)
+                yield chunk
                 if progress is not None:
-                    progress(out.tell(), size)
-        partial.replace(file)
+                    progress(done, size)
+        expected = response.headers.get("ETag", "").strip('"')
+        if len(expected) == _DIGITS and expected != digest.hexdigest():
+            raise ClientError(f"{path} arrived damaged: its SHA-256 is {digest.hexdigest()}, not {expected}")
+
+    def download(self, path: str, file: Path, progress: Progress | None = None) -> None:
+        """Read a hosted file into a local one, which is whole, its SHA-256 checked, or not there."""
+        partial = file.with_name(f".{file.name}.{os.getpid()}.part")
+        try:
+            with partial.open("wb") as out:
+                for chunk in self.read(path, progress):
+                    out.write(chunk)
+            partial.replace(file)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def kind(self, path: str) -> Literal["file", "directory"] | None:
+        """What is there; None for nothing."""
+        try:
+            response = self._connection.request("HEAD", _address(path))
+        except ClientError as error:
+            if error.http_status == 404:
+                return None
+            raise
+        return "directory" if response.headers.get("X-Data-Type") == "directory" else "file"
 
     def delete(self, path: str, force: bool = False) -> None:
         """Remove a file, or a directory that is empty unless `force`."""

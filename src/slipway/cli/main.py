@@ -15,6 +15,7 @@ from slipway.cli import (
     audit,
     builds,
     calling,
+    data,
     deploying,
     keys,
     login,
@@ -41,7 +42,7 @@ app = typer.Typer(
 )
 for _module in (platform, doctor, operating, login, init, deploying, calling, algorithms, versions, builds):
     _module.register(app)
-for _module in (logs, keys, accounts, audit):
+for _module in (data, logs, keys, accounts, audit):
     _module.register(app)
 
 
