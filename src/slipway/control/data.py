@@ -174,7 +174,10 @@ def _content(file: OpenFile, request: Request) -> Response:
         headers["Content-Range"] = f"bytes {start}-{start + length - 1}/{entry.size}"
     headers["Content-Length"] = str(length)
     status = 206 if part else 200
-    return StreamingResponse(file.read(start, length), status, headers, media_type="application/octet-stream")
+    # The client for Node gives text only to those whom it was sent as text.
+    asked = request.headers.get("accept", "")
+    kind = asked if asked in ("text/plain", "application/json") else "application/octet-stream"
+    return StreamingResponse(file.read(start, length), status, {**headers, "Content-Type": kind})
 
 
 def _described(entry: Entry) -> dict[str, str]:

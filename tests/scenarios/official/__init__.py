@@ -1,0 +1,1 @@
+"""Programs that use the clients as they were published; run in environments of their own."""
