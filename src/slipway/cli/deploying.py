@@ -53,12 +53,13 @@ def deploy(
         found = sources.read(source, requirements, file or [], given.rpartition("/")[2])
         owner, _, name = named(client, given or found.name).partition("/")
         plan = Plan.of(found, owner, name, wanted, step.value, callability)
-        done = _deploy(client, plan, publish, as_json)
+        done = carry_out(client, plan, publish, as_json)
     if as_json:
         print_json(done)
 
 
-def _deploy(client: Client, plan: Plan, publish: bool, quiet: bool) -> dict[str, Any]:
+def carry_out(client: Client, plan: Plan, publish: bool, quiet: bool) -> dict[str, Any]:
+    """Make what a plan says, telling how it goes unless `quiet`; what came of it. Raises ClientError."""
     deployment = Deployment(client, plan)
     deployment.ensure_algorithm()
     models = _upload(client, plan)

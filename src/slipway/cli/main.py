@@ -23,7 +23,7 @@ from slipway.cli import (
     session,
     versions,
 )
-from slipway.cli.local import doctor, init, operating, platform
+from slipway.cli.local import doctor, init, operating, platform, serving
 from slipway.cli.output import fail
 from slipway.connection import AlgorithmFailed
 from slipway.errors import SlipwayError, StartupError
@@ -42,7 +42,7 @@ app = typer.Typer(
 )
 for _module in (platform, doctor, operating, login, init, deploying, calling, algorithms, versions, builds):
     _module.register(app)
-for _module in (data, logs, keys, accounts, audit):
+for _module in (serving, data, logs, keys, accounts, audit):
     _module.register(app)
 
 

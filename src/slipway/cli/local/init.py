@@ -48,7 +48,8 @@ def init(
         print_json({"directory": str(directory.resolve()), "name": name, "files": sorted(files), "git": made})
         return
     say(f"Made {name} in {directory.resolve()}{'' if made else ', inside the git repository that is there'}")
-    say(f"`slipway deploy {shlex.quote(str(directory))}` brings it to a platform")
+    place = shlex.quote(str(directory))
+    say(f"`slipway serve --local {place}` tries it, `slipway deploy {place}` brings it to a platform")
 
 
 def _refuse_to_overwrite(directory: Path, files: dict[str, str]) -> None:
