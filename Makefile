@@ -1,5 +1,5 @@
 # One door for each job. Everything is done by .venv/bin/python, so that the path of the clone may hold spaces.
-.PHONY: help setup demo stop test check bench clean
+.PHONY: help setup demo stop test check bench soak clean
 
 PYTEST_OPTIONS ?= -n 2 --dist loadfile
 
@@ -9,6 +9,7 @@ help:
 	@echo "make test    run the tests"
 	@echo "make check   run ruff and mypy"
 	@echo "make bench   run the benchmarks"
+	@echo "make soak    run the long proofs: random kills, 20,000 requests after the OpenAPI document"
 	@echo "make clean   stop the demo's platform; remove its data and what setup made"
 
 setup:
@@ -36,6 +37,10 @@ bench: setup
 	.venv/bin/python -m benchmarks.recovery
 	.venv/bin/python -m benchmarks.transfers
 	.venv/bin/python -m benchmarks.asynchronous
+
+soak: setup
+	.venv/bin/python -m benchmarks.kill_points
+	.venv/bin/python -m benchmarks.openapi
 
 clean:
 	@if [ -x .venv/bin/python ] && [ -d .slipway ]; then .venv/bin/python -m slipway.cli.main down --data .slipway; fi
