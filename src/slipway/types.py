@@ -212,6 +212,7 @@ class AsyncCall(msgspec.Struct, frozen=True, kw_only=True):
     root_id: str = ""  # of the call tree, where another call made this one
     parent_id: str = ""
     origin: str = ""  # the account that called the root; empty: the caller
+    depth: int = 0  # in that tree
     algorithm: str  # owner/name
     version: str  # semantic version, or commit hash
     version_id: str

@@ -259,6 +259,32 @@ def test_a_root_has_its_start_on_record_when_the_gateway_dies_in_its_tree(
     assert {record.root_id for record in children} <= {record.call_id for record in new if not record.parent_id}
 
 
+def test_an_asynchronous_call_of_a_call_stands_in_its_tree(platform: Platform, ann: str, bob: str) -> None:
+    source = """
+import json
+from slipway.sdk import platform
+
+def apply(input):
+    answer = platform.request("POST", "/v1/algo/ann/two?output=void", b"5", "application/json")
+    return json.loads(answer.body)["request_id"]
+"""
+    deploy(platform, ann, "later", source)
+    reply = call(platform, bob, "later", 0)
+    path = f"/v1/requests/{reply['result']}"
+    eventually(lambda: platform.request("GET", path, bob).json()["status"] == "succeeded")
+    assert platform.request("GET", path, bob).json()["result"] == 7
+    root = id_bytes(reply["request_id"])
+    tree = [record for record in records(platform) if record.root_id == root]
+    assert sorted((record.algorithm, record.phase) for record in tree) == [
+        ("ann/later", "end"),
+        ("ann/later", "start"),
+        ("ann/one", "call"),
+        ("ann/one", "call"),
+        ("ann/two", "end"),
+        ("ann/two", "start"),
+    ]
+
+
 def test_calls_within_calls_of_two_gateways(tmp_path: Path) -> None:
     with Platform(tmp_path / "data", gateways=2) as platform:
         key = platform.account("ann")

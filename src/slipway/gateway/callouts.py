@@ -82,12 +82,12 @@ class CallOuts:
         if len(body) > self._invoker.body_limit:
             raise TooLarge(f"the body exceeds {self._invoker.body_limit} bytes: write it to hosted data")
         kind = checked_body(content_type.encode(), body)
-        if admitted.output == "void":
-            self._invoker.hand_over(admitted, kind, body, b"", lambda response: reply(_answer(response)))
-            return
         if parent.place is None and not parent.started:
             parent.started = True
             parent.sink.started(parent)
+        if admitted.output == "void":
+            self._invoker.hand_over(admitted, kind, body, b"", lambda response: reply(_answer(response)), place)
+            return
 
         def done(response: bytes) -> None:
             children.discard(exchange)

@@ -14,7 +14,8 @@ import msgspec
 
 from slipway.errors import CapacityError, DiskFull, SlipwayError
 from slipway.gateway.admission import Admitted
-from slipway.ids import new_id
+from slipway.gateway.call import Place
+from slipway.ids import id_text, new_id
 from slipway.types import AsyncCall
 from slipway.wire.handover import PATH, Submission, Taken, decode_taken, encode_submissions
 
@@ -110,7 +111,9 @@ class Handover:
         return waiting
 
 
-def async_call(admitted: Admitted, content_type: str, input_size: int, gateway: str) -> AsyncCall:
+def async_call(
+    admitted: Admitted, content_type: str, input_size: int, gateway: str, place: Place | None = None
+) -> AsyncCall:
     """The call as it is kept, under a new request id. A version's last replica is left to those who wait."""
     version = admitted.version
     spare = (max(version.scaling.max_replicas, version.scaling.min_replicas) - 1) * version.scaling.concurrency
@@ -122,6 +125,10 @@ def async_call(admitted: Admitted, content_type: str, input_size: int, gateway: 
         version=version.semantic_version or version.commit,
         version_id=version.id,
         gateway=gateway,
+        root_id=id_text(place.root_id) if place else "",
+        parent_id=id_text(place.parent_id) if place else "",
+        origin=place.origin if place else "",
+        depth=place.depth if place else 0,
         timeout=admitted.timeout,
         stdout=admitted.stdout,
         content_type=content_type,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from slipway.errors import AuthenticationError, CapacityError, DiskFull, SlipwayError, TooLarge
 from slipway.gateway.admission import Admission, Admitted, checked_body, split_target
-from slipway.gateway.call import Call
+from slipway.gateway.call import Call, Place
 from slipway.gateway.dispatch import Dispatcher
 from slipway.gateway.exchange import Exchange, Reply, refusal
 from slipway.gateway.handover import Handover, async_call
@@ -98,9 +98,11 @@ class Invoker:
 
         identity = self.recorder.refused(name, key_id, algorithm, error.status, error.error_type, durable)
 
-    def hand_over(self, admitted: Admitted, kind: str, body: bytes, extra: bytes, reply: Reply) -> None:
+    def hand_over(
+        self, admitted: Admitted, kind: str, body: bytes, extra: bytes, reply: Reply, place: Place | None = None
+    ) -> None:
         """An asynchronous call: its reply leaves when control has it safe."""
-        call = async_call(admitted, kind, len(body), self.recorder.gateway)
+        call = async_call(admitted, kind, len(body), self.recorder.gateway, place)
         self.in_flight += 1
 
         def taken(error: SlipwayError | None) -> None:

@@ -80,6 +80,9 @@ class _Link(asyncio.Protocol):
             "route": "1",
             "key": call.key_id,
         }
+        if call.root_id:
+            root, parent = id_bytes(call.root_id).hex(), id_bytes(call.parent_id).hex()
+            fields |= {"root": root, "parent": parent, "origin": call.origin, "depth": str(call.depth)}
         pending = self._pending[identity] = _Pending()
         assert self.transport is not None
         self.transport.write(encode(CALL, identity, encode_fields(fields), body))
