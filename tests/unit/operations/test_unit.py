@@ -16,7 +16,8 @@ from slipway.settings import Settings
 @pytest.mark.parametrize("user", [False, True])
 def test_the_unit_starts_this_python_on_the_data_directory(tmp_path: Path, user: bool) -> None:
     text = unit(Settings(data=str(tmp_path / "the data"), drain_seconds=7.0), user=user)
-    assert f'ExecStart={sys.executable} -m slipway.cli.main up --data "{tmp_path / "the data"}"\n' in text
+    python = f'"{sys.executable}"' if " " in sys.executable else sys.executable
+    assert f'ExecStart={python} -m slipway.cli.main up --data "{tmp_path / "the data"}"\n' in text
     assert "TimeoutStopSec=37\n" in text
     assert ("ProtectSystem=full" in text) is not user
 
