@@ -23,7 +23,7 @@ from slipway.registry.uploads import Written, in_thread, receive, sync_directory
 
 __all__ = ["DataPath", "Entry", "Files", "Written", "parse_path"]
 
-_CHUNK_BYTES = 1 << 20
+_CHUNK_BYTES = 1 << 18
 _DIGEST = "user.slipway.sha256"  # the attribute of a file that holds it
 _TEMPORARY = ".uploads"  # no account has such a name
 

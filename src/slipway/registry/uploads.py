@@ -22,7 +22,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-_GATHERED_BYTES = 1 << 20
+_GATHERED_BYTES = 1 << 18
 _MOST_CHUNKS = 1000  # the kernel takes no more than 1024 in one go
 _WHOLE_STEP = 1 | 2 | 4  # SYNC_FILE_RANGE_WAIT_BEFORE, _WRITE, _WAIT_AFTER
 _sync_file_range = ctypes.CDLL(None, use_errno=True).sync_file_range
