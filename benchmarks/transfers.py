@@ -1,6 +1,8 @@
 """200 uploads, then 200 downloads, of 50 MB at once, while echo is called 1,000 times a second.
 
-The transfers' clients run at the lowest priority: elsewhere they would be other machines. Echo's latency beside them is
+Elsewhere the transfers' clients would be other machines. Here they run at the lowest priority, in a session of their
+own (Linux weighs sessions against each other: sched(7)), first behind a network of 2 Gbit/s, then as fast as they can:
+one process in Python that wants a whole processor, of which such a machine has two. Echo's latency beside them is
 compared with echo's alone, in the same run.
 """
 
@@ -15,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +29,9 @@ from slipway.testing import Platform
 
 ECHO = "def apply(input):\n    return input\n"
 RATE = 1000  # calls a second
-_CHUNK = 1 << 20
+_NETWORK = 250_000_000  # bytes a second that all clients have together
+_UNPACED = 0
+_CHUNK = 1 << 18
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,13 +41,14 @@ class Transfers:
     verb: str
     files: int
     size: int  # bytes of each
+    network: int  # bytes a second of all together; 0: as fast as they can
 
     def run(self, platform: Platform, key: str) -> tuple[float, int]:
         """Do them in a process of the lowest priority; bytes a second, and how many files were not as they should."""
         command = [sys.executable, "-m", "benchmarks.transfers", self.verb, platform.url, key]
-        command += [str(self.files), str(self.size)]
+        command += [str(self.files), str(self.size), str(self.network)]
         began = time.monotonic()
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, start_new_session=True)
         return self.files * self.size / (time.monotonic() - began), json.loads(done.stdout)["wrong"]
 
 
@@ -69,12 +74,15 @@ def measure(
     before = {name: _memory(platform, name, "VmRSS") for name in ("control", "gateway")}
     alone = _alone(echo)
     _add(report, "echo_alone", alone)
-    for verb in ("upload", "download"):
-        load = echo()
-        rate, wrong = Transfers(verb=verb, files=transferred[0], size=transferred[1]).run(platform, key)
-        _add(report, f"echo_beside_{verb}s", load.stop(), alone)
-        report.add(Measure(name=f"{verb}s", value=rate / 1e6, unit="MB/s"))
-        report.add(Measure(name=f"{verb}s_wrong", value=wrong, unit="files", target="0", met=wrong == 0))
+    files, size = transferred
+    for network, how in ((_NETWORK, ""), (_UNPACED, "_unpaced")):
+        for verb in ("upload", "download"):
+            load = echo()
+            transfers = Transfers(verb=verb, files=files, size=size, network=network)
+            rate, wrong = transfers.run(platform, key)
+            _add(report, f"echo_beside_{verb}s{how}", load.stop(), alone if network else None)
+            report.add(Measure(name=f"{verb}s{how}", value=rate / 1e6, unit="MB/s"))
+            report.add(Measure(name=f"{verb}s{how}_wrong", value=wrong, unit="files", target="0", met=wrong == 0))
     for name, size in before.items():
         peak = _memory(platform, name, "VmHWM")
         report.add(Measure(name=f"{name}_memory_before", value=size, unit="MiB"))
@@ -109,18 +117,19 @@ def _memory(platform: Platform, name: str, field: str) -> float:
 class _Client:
     """Moves one file a call; file number N is the common content behind its own number."""
 
-    def __init__(self, url: str, key: str, size: int) -> None:
+    def __init__(self, url: str, key: str, size: int, network: float) -> None:
         self._address = urlsplit(url)
         self._headers = {"Authorization": f"Simple {key}"}
         self._common = memoryview(hashlib.shake_256(b"common").digest(_CHUNK))  # alike in both processes
         self._size = size
+        self._network = network  # bytes a second; 0: no limit
 
     def upload(self, number: int) -> bool:
         """Whether the platform's digest of what it stored is right."""
         digest = hashlib.sha256()
         connection = self._request("PUT", number, {"Content-Length": str(self._size)})
         with contextlib.suppress(ConnectionError):  # the reply tells why it was refused
-            for chunk in self._chunks(number):
+            for chunk in self._paced(number):
                 digest.update(chunk)
                 connection.send(chunk)
         reply = connection.getresponse().read()
@@ -133,7 +142,7 @@ class _Client:
         response = connection.getresponse()
         right = response.status == 200
         buffer = memoryview(bytearray(_CHUNK))
-        for expected in self._chunks(number):
+        for expected in self._paced(number):
             right = right and _filled(response, buffer[: len(expected)]) and buffer[: len(expected)] == expected
         right = right and response.read() == b""
         connection.close()
@@ -146,6 +155,15 @@ class _Client:
             connection.putheader(name, value)
         connection.endheaders()
         return connection
+
+    def _paced(self, number: int) -> Iterator[memoryview]:
+        """Each piece when the network has moved those before it."""
+        began, moved = time.monotonic(), 0
+        for chunk in self._chunks(number):
+            yield chunk
+            moved += len(chunk)
+            if self._network:
+                time.sleep(max(0.0, began + moved / self._network - time.monotonic()))
 
     def _chunks(self, number: int) -> list[memoryview]:
         """The file's content, in pieces."""
@@ -169,9 +187,9 @@ def _filled(response: http.client.HTTPResponse, buffer: memoryview) -> bool:
     return True
 
 
-def _transfer(verb: str, url: str, key: str, files: str, size: str) -> None:
+def _transfer(verb: str, url: str, key: str, files: str, size: str, network: str) -> None:
     os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-    client = _Client(url, key, int(size))
+    client = _Client(url, key, int(size), int(network) / int(files))
     work = client.upload if verb == "upload" else client.download
     with ThreadPoolExecutor(int(files)) as pool:
         right = list(pool.map(work, range(int(files))))

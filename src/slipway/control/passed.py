@@ -53,7 +53,13 @@ class _Passed(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self.data_received(self._first)  # before the loop reads what follows
+        # Not at once: uvloop starts to read behind this, even where what is fed here paused it.
+        self.loop.call_soon(self.data_received, b"")
+
+    def data_received(self, data: bytes) -> None:
+        first, self._first = self._first, b""
+        if first or data:
+            super().data_received(first + data)
 
 
 async def _receive(carrier: socket.socket) -> tuple[socket.socket, bytes]:
