@@ -83,9 +83,9 @@ def measure(
             _add(report, f"echo_beside_{verb}s{how}", load.stop(), alone if network else None)
             report.add(Measure(name=f"{verb}s{how}", value=rate / 1e6, unit="MB/s"))
             report.add(Measure(name=f"{verb}s{how}_wrong", value=wrong, unit="files", target="0", met=wrong == 0))
-    for name, size in before.items():
+    for name, resident in before.items():
         peak = _memory(platform, name, "VmHWM")
-        report.add(Measure(name=f"{name}_memory_before", value=size, unit="MiB"))
+        report.add(Measure(name=f"{name}_memory_before", value=resident, unit="MiB"))
         report.add(Measure(name=f"{name}_memory_peak", value=peak, unit="MiB", target="<= 300", met=peak <= 300))
 
 
