@@ -103,6 +103,33 @@ def test_an_upload_that_is_cut_off_leaves_the_old_file(platform: Platform, key: 
     assert platform.request("GET", FILE, key).content == b"old"
 
 
+def test_a_refused_upload_is_told_why_while_it_still_sends(platform: Platform, key: str) -> None:
+    for path, sent, status in ((FILE, "sim" + "0" * 25, 401), ("/v1/data/ann/nowhere/numbers", key, 404)):
+        with pytest.raises(RuntimeError, match=f"{path}: {status} "):
+            platform.request("PUT", path, sent, content=CONTENT * 10)
+
+
+def test_a_client_that_waits_to_be_told_to_continue_is_told(platform: Platform, key: str) -> None:
+    with socket.create_connection(("127.0.0.1", platform.port), timeout=30) as connection:
+        head = f"PUT {FILE} HTTP/1.1\r\nHost: x\r\nAuthorization: Simple {key}\r\n"
+        connection.sendall(f"{head}Expect: 100-continue\r\nContent-Length: 3\r\n\r\n".encode())
+        assert connection.recv(1000) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(b"new")
+        assert b" 200 OK" in reply(connection)
+
+
+def test_a_download_that_is_cut_off_disturbs_nobody(platform: Platform, key: str) -> None:
+    platform.request("PUT", FILE, key, content=CONTENT * 10)
+    with socket.create_connection(("127.0.0.1", platform.port), timeout=30) as connection:
+        connection.sendall(f"GET {FILE} HTTP/1.1\r\nHost: x\r\nAuthorization: Simple {key}\r\n\r\n".encode())
+        assert connection.recv(17).startswith(b"HTTP/1.1 200 OK")
+    (control,) = platform.processes()["control"]
+    assert platform.request("GET", FILE, key).content == CONTENT * 10
+    opened = Path(f"/proc/{control}/fd")
+    eventually(lambda: not any("numbers" in os.readlink(link) for link in opened.iterdir() if link.is_symlink()))
+    assert "Traceback" not in (platform.data / "logs" / "control.log").read_text()
+
+
 def test_a_request_waits_for_a_control_that_is_being_restarted(platform: Platform, key: str) -> None:
     (control,) = platform.processes()["control"]
     os.kill(control, signal.SIGKILL)

@@ -7,13 +7,14 @@ from typing import Annotated, Any
 
 import msgspec
 from fastapi import APIRouter, Depends, Query, Request
-from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.responses import JSONResponse, Response
 
 from slipway.access import acl
 from slipway.access.decisions import Action, Resource
 from slipway.access.principals import Principal
 from slipway.control.authentication import Who, anyone, decides
 from slipway.control.context import Context, Ctx
+from slipway.control.direct import FileResponse, body_of
 from slipway.control.errors import response
 from slipway.control.listing import listing
 from slipway.control.ranges import wanted
@@ -88,7 +89,7 @@ async def get(
 
 async def put(where: Writable, request: Request, context: Ctx, principal: Who) -> dict[str, Any]:
     """Write a file, in place of what was there; whole or not at all."""
-    written = await context.files.write_stream(where, request.stream())
+    written = await context.files.write(where, body_of(request))
     await context.event(principal, "data.put", str(where), sha256=written.sha256, size=str(written.size))
     return {"result": str(where), "sha256": written.sha256, "size": written.size}
 
@@ -177,7 +178,7 @@ def _content(file: OpenFile, request: Request) -> Response:
     # The client for Node gives text only to those whom it was sent as text.
     asked = request.headers.get("accept", "")
     kind = asked if asked in ("text/plain", "application/json") else "application/octet-stream"
-    return StreamingResponse(file.read(start, length), status, {**headers, "Content-Type": kind})
+    return FileResponse(file, (start, length), status, {**headers, "Content-Type": kind})
 
 
 def _described(entry: Entry) -> dict[str, str]:

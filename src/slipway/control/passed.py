@@ -10,6 +10,8 @@ import struct
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from slipway.control.direct import EXTENSION, Direct, linger
+
 _LENGTH = struct.Struct("!I")
 _PATIENCE_SECONDS = 10.0
 
@@ -41,18 +43,22 @@ async def _take(carrier: socket.socket, server: uvicorn.Server) -> None:
         return
     finally:
         carrier.close()
-    await asyncio.get_running_loop().connect_accepted_socket(lambda: _Passed(server, data), client)
+    same = client.dup()
+    await asyncio.get_running_loop().connect_accepted_socket(lambda: _Passed(server, data, same), client)
 
 
 class _Passed(HttpToolsProtocol):
-    """A connection whose first bytes were read elsewhere."""
+    """A connection whose first bytes were read elsewhere, for one request."""
 
-    def __init__(self, server: uvicorn.Server, data: bytes) -> None:
+    def __init__(self, server: uvicorn.Server, data: bytes, client: socket.socket) -> None:
         super().__init__(server.config, server.server_state, server.lifespan.state)
         self._first = data
+        self._client = client  # the same connection, which remains when uvicorn closes its own
+        self._direct: Direct | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        transport.set_write_buffer_limits(0)  # so that uvicorn knows when the head of a reply is out
         # Not at once: uvloop starts to read behind this, even where what is fed here paused it.
         self.loop.call_soon(self.data_received, b"")
 
@@ -60,6 +66,22 @@ class _Passed(HttpToolsProtocol):
         first, self._first = self._first, b""
         if first or data:
             super().data_received(first + data)
+
+    def on_headers_complete(self) -> None:
+        self.flow.pause_reading()  # what follows is left to whoever handles the request
+        super().on_headers_complete()
+        length = next((int(value) for name, value in self.headers if name == b"content-length"), 0)
+        self._direct = Direct(self._client, self.cycle, length)
+        self.scope["extensions"] = {EXTENSION: {"connection": self._direct}}
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self._direct is None or self._direct.all_read or exc:
+            self._client.close()
+        else:
+            task = self.loop.create_task(linger(self._client))
+            self.tasks.add(task)
+            task.add_done_callback(self.tasks.discard)
 
 
 async def _receive(carrier: socket.socket) -> tuple[socket.socket, bytes]:

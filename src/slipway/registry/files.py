@@ -19,7 +19,7 @@ from fsspec.implementations.local import LocalFileSystem  # type: ignore[import-
 from slipway.errors import AlreadyExists, DataDirectoryUnusable, DiskFull, InputError, NoSuchData
 from slipway.ids import new_id
 from slipway.registry.paths import DataPath, parse_path
-from slipway.registry.uploads import Written, in_thread, receive, sync_directory
+from slipway.registry.uploads import Body, Written, in_thread, receive, sync_directory
 
 __all__ = ["DataPath", "Entry", "Files", "Written", "parse_path"]
 
@@ -72,16 +72,16 @@ class Files:
         """A directory's content by name; raises NoSuchData, InputError for a file."""
         return await in_thread(self._list, path)
 
-    async def write_stream(self, path: DataPath, chunks: AsyncIterator[bytes]) -> Written:
-        """Write a file from chunks, one in memory at a time, in place of what was there.
+    async def write(self, path: DataPath, body: Body) -> Written:
+        """Write a file, piece by piece, in place of what was there.
 
         Raises NoSuchData where its directory is missing, InputError where a directory has the name, DiskFull. Whatever
-        is raised, by `chunks` too, the old file stays.
+        is raised, by `body` too, the old file stays.
         """
         await in_thread(self._check_target, path)
         upload = self._uploads / new_id()
         try:
-            written = await receive(upload, chunks)
+            written = await receive(upload, body)
             await in_thread(_keep_digest, upload, written.sha256)
             await in_thread(self._put_in_place, upload, path)
         except OSError as error:
@@ -221,6 +221,10 @@ class OpenFile:
                 yield chunk
         finally:
             self.close()
+
+    def fileno(self) -> int:
+        """The descriptor."""
+        return self._file.fileno()
 
     def close(self) -> None:
         """Read no more."""

@@ -11,6 +11,7 @@ import pytest
 
 from slipway.registry import environments
 from slipway.registry.files import DataPath, Files
+from slipway.registry.uploads import Chunks
 from tests.contract.release.wheels import make_wheel
 from tests.contract.release.workshop import OWNER, Workshop
 
@@ -39,7 +40,7 @@ async def put(workshop: Workshop, content: bytes, owner: str = OWNER) -> None:
     directory = DataPath(owner, ("models",))
     if not await files.exists(directory):
         await files.make_directory(directory)
-    await files.write_stream(directory.child("words"), chunks())
+    await files.write(directory.child("words"), Chunks(chunks()))
 
 
 async def test_a_classic_repository_pushed_over_the_template_is_taken_as_it_says(workshop: Workshop) -> None:

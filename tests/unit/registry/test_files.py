@@ -16,6 +16,7 @@ import pytest
 from slipway.errors import AlreadyExists, DataDirectoryUnusable, InputError, NoSuchData
 from slipway.registry.files import Files
 from slipway.registry.paths import parse_path
+from slipway.registry.uploads import Chunks
 from tests.conditions import eventually
 
 DIRECTORY = parse_path("data://me/models", "me")
@@ -30,9 +31,12 @@ async def files(tmp_path: Path) -> Files:
     return made
 
 
-async def _chunks(*parts: bytes) -> AsyncIterator[bytes]:
-    for part in parts:
-        yield part
+def _chunks(*parts: bytes) -> Chunks:
+    async def each() -> AsyncIterator[bytes]:
+        for part in parts:
+            yield part
+
+    return Chunks(each())
 
 
 async def _content(files: Files, offset: int = 0) -> bytes:
@@ -40,7 +44,7 @@ async def _content(files: Files, offset: int = 0) -> bytes:
 
 
 async def test_what_is_written_is_read_back_from_any_offset(files: Files) -> None:
-    written = await files.write_stream(FILE, _chunks(b"hello ", b"", b"world"))
+    written = await files.write(FILE, _chunks(b"hello ", b"", b"world"))
     assert (written.size, written.sha256) == (11, hashlib.sha256(b"hello world").hexdigest())
     assert await _content(files) == b"hello world"
     assert await _content(files, offset=6) == b"world"
@@ -48,14 +52,14 @@ async def test_what_is_written_is_read_back_from_any_offset(files: Files) -> Non
 
 
 async def test_an_empty_file_is_a_file(files: Files) -> None:
-    assert (await files.write_stream(FILE, _chunks())).size == 0
+    assert (await files.write(FILE, _chunks())).size == 0
     assert await files.exists(FILE)
     assert await _content(files) == b""
 
 
 async def test_a_directory_lists_its_content_by_name(files: Files) -> None:
     await files.make_directory(DIRECTORY.child("inner"))
-    await files.write_stream(FILE, _chunks(b"abc"))
+    await files.write(FILE, _chunks(b"abc"))
     entries = await files.list(DIRECTORY)
     assert [(entry.name, entry.directory, entry.size) for entry in entries] == [
         ("a.pkl", False, 3),
@@ -69,9 +73,9 @@ async def test_an_upload_that_breaks_off_leaves_the_old_file_and_nothing_else(fi
         yield b"new"
         raise ConnectionError("the client is gone")
 
-    await files.write_stream(FILE, _chunks(b"old"))
+    await files.write(FILE, _chunks(b"old"))
     with pytest.raises(ConnectionError):
-        await files.write_stream(FILE, broken())
+        await files.write(FILE, Chunks(broken()))
     assert await _content(files) == b"old"
     assert list((tmp_path / "files" / ".uploads").iterdir()) == []
 
@@ -84,8 +88,8 @@ async def test_an_upload_that_is_cancelled_leaves_the_old_file_and_nothing_else(
         started.set()
         await asyncio.Event().wait()
 
-    await files.write_stream(FILE, _chunks(b"old"))
-    task = asyncio.create_task(files.write_stream(FILE, endless()))
+    await files.write(FILE, _chunks(b"old"))
+    task = asyncio.create_task(files.write(FILE, Chunks(endless())))
     await started.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -99,6 +103,7 @@ import asyncio, sys
 from pathlib import Path
 from slipway.registry.files import Files
 from slipway.registry.paths import parse_path
+from slipway.registry.uploads import Chunks
 
 async def endless():
     while True:
@@ -106,7 +111,7 @@ async def endless():
         print("chunk", flush=True)
 
 files = Files(Path(sys.argv[1]))
-asyncio.run(files.write_stream(parse_path("me/models/a.pkl", "me"), endless()))
+asyncio.run(files.write(parse_path("me/models/a.pkl", "me"), Chunks(endless())))
 """
 
 
@@ -114,7 +119,7 @@ async def test_a_crash_in_an_upload_leaves_the_old_file_and_the_next_start_clean
     root = tmp_path / "files"
     files = Files(root)
     await files.make_directory(DIRECTORY)
-    await files.write_stream(FILE, _chunks(b"old"))
+    await files.write(FILE, _chunks(b"old"))
     with subprocess.Popen([sys.executable, "-c", _UPLOADER, str(root)], stdout=subprocess.PIPE) as uploader:
         assert uploader.stdout is not None
         assert uploader.stdout.readline() == b"chunk\n"
@@ -133,7 +138,7 @@ async def test_a_large_upload_and_download_take_little_memory(files: Files) -> N
             yield block
 
     tracemalloc.start()
-    await files.write_stream(FILE, large())
+    await files.write(FILE, Chunks(large()))
     size = sum([len(chunk) async for chunk in files.read_stream(FILE)])
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
@@ -143,8 +148,8 @@ async def test_a_large_upload_and_download_take_little_memory(files: Files) -> N
 
 async def test_a_file_is_deleted_and_a_full_directory_only_by_force(files: Files) -> None:
     await files.make_directory(DIRECTORY.child("inner"))
-    await files.write_stream(DIRECTORY.child("inner").child("b"), _chunks(b"b"))
-    await files.write_stream(FILE, _chunks(b"a"))
+    await files.write(DIRECTORY.child("inner").child("b"), _chunks(b"b"))
+    await files.write(FILE, _chunks(b"a"))
     with pytest.raises(InputError, match="force"):
         await files.delete(DIRECTORY)
     assert await files.delete(FILE) == 1
@@ -164,7 +169,7 @@ async def test_what_is_missing_is_named(files: Files) -> None:
     with pytest.raises(NoSuchData):
         await _content(files)
     with pytest.raises(NoSuchData):
-        await files.write_stream(parse_path("me/absent/a", "me"), _chunks(b"a"))
+        await files.write(parse_path("me/absent/a", "me"), _chunks(b"a"))
     with pytest.raises(NoSuchData):
         await files.make_directory(parse_path("me/absent/inner", "me"))
     with pytest.raises(NoSuchData):
@@ -172,16 +177,16 @@ async def test_what_is_missing_is_named(files: Files) -> None:
 
 
 async def test_a_file_is_no_directory_and_a_directory_no_file(files: Files) -> None:
-    await files.write_stream(FILE, _chunks(b"a"))
+    await files.write(FILE, _chunks(b"a"))
     await files.make_directory(DIRECTORY.child("inner"))
     with pytest.raises(InputError, match="is a file"):
         await files.list(FILE)
     with pytest.raises(InputError, match="is a file"):
-        await files.write_stream(FILE.child("b"), _chunks(b"b"))
+        await files.write(FILE.child("b"), _chunks(b"b"))
     with pytest.raises(InputError, match="is a file"):
         await files.make_directory(FILE.child("b"))
     with pytest.raises(InputError, match="is a directory"):
-        await files.write_stream(DIRECTORY.child("inner"), _chunks(b"b"))
+        await files.write(DIRECTORY.child("inner"), _chunks(b"b"))
     with pytest.raises(InputError, match="is a directory"):
         _ = [chunk async for chunk in files.read_stream(DIRECTORY)]
     with pytest.raises(NoSuchData):
@@ -195,7 +200,7 @@ async def test_a_directory_is_made_once(files: Files) -> None:
 
 async def test_a_file_must_lie_in_a_directory(files: Files) -> None:
     with pytest.raises(InputError, match="files lie in directories"):
-        await files.write_stream(parse_path("me/a.pkl", "me"), _chunks(b"a"))
+        await files.write(parse_path("me/a.pkl", "me"), _chunks(b"a"))
 
 
 def test_a_root_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
@@ -205,16 +210,16 @@ def test_a_root_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
 
 
 async def test_a_reader_keeps_the_file_that_it_began_on(files: Files) -> None:
-    await files.write_stream(FILE, _chunks(b"a long old file"))
+    await files.write(FILE, _chunks(b"a long old file"))
     file = await files.open(FILE)
-    await files.write_stream(FILE, _chunks(b"new"))
+    await files.write(FILE, _chunks(b"new"))
     assert file.entry.size == 15
     assert b"".join([chunk async for chunk in file.read(2, 4)]) == b"long"
     assert await _content(files) == b"new"
 
 
 async def test_the_digest_moves_with_the_file(files: Files) -> None:
-    written = await files.write_stream(FILE, _chunks(b"hello"))
+    written = await files.write(FILE, _chunks(b"hello"))
     entry = await files.stat(FILE)
     assert entry.sha256 in (written.sha256, "")  # not every file system keeps attributes
     if entry.sha256:
@@ -224,7 +229,7 @@ async def test_the_digest_moves_with_the_file(files: Files) -> None:
 
 
 async def test_a_link_is_neither_listed_nor_followed(files: Files, tmp_path: Path) -> None:
-    await files.write_stream(FILE, _chunks(b"hello"))
+    await files.write(FILE, _chunks(b"hello"))
     secret = tmp_path / "secret"
     secret.write_text("secret")
     place = next(tmp_path.rglob(FILE.name)).parent
@@ -238,7 +243,7 @@ async def test_a_link_is_neither_listed_nor_followed(files: Files, tmp_path: Pat
 
 async def test_data_of_a_call_goes_when_it_has_not_changed_for_long(files: Files) -> None:
     path = parse_path(".session/note", "ann", call_id="01920f5a")
-    await files.write_stream(path, _chunks(b"hello"))
+    await files.write(path, _chunks(b"hello"))
     await files.forget_sessions(3600)
     assert await files.exists(path)
     await files.forget_sessions(-1)
