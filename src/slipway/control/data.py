@@ -139,12 +139,24 @@ async def delete(where: Writable, context: Ctx, principal: Who, force: bool = Fa
     return {"result": {"deleted": deleted}}
 
 
+_BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
+_FILE = {"application/octet-stream": _BINARY, "text/plain": _BINARY, "application/json": {"schema": {}}}
+_REPLIES: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The file's bytes, in JSON a directory's listing", "content": _FILE},
+    206: {"description": "The range of the file that was asked for", "content": _FILE},
+    304: {"description": "The file is the one that the client has"},
+}
 _HANDLERS = (("HEAD", head), ("GET", get), ("PUT", put), ("POST", post), ("PATCH", patch), ("DELETE", delete))
 for _path in _ROUTES:
     _documented = _path == _ROUTES[0]
     for _method, _handler in _HANDLERS:
         router.add_api_route(
-            _path, _handler, methods=[_method], include_in_schema=_documented and _method != "HEAD", response_model=None
+            _path,
+            _handler,
+            methods=[_method],
+            include_in_schema=_documented and _method != "HEAD",
+            response_model=None,
+            responses=_REPLIES if _method == "GET" else None,
         )
 
 
