@@ -31,6 +31,7 @@ class Latencies:
     wrong: int
     p50_ms: float
     p99_ms: float
+    p999_ms: float
     worst_ms: float
 
 
@@ -123,10 +124,10 @@ async def _run(url: str, key: str, rate: int) -> Latencies:
     while len(pool.latencies) < called and time.monotonic() < patience:
         await asyncio.sleep(0.01)
     wrong = pool.wrong + called - len(pool.latencies)
-    cuts = statistics.quantiles(pool.latencies, n=100)
-    worst = max(pool.latencies)
+    cuts = [cut * 1e3 for cut in statistics.quantiles(pool.latencies, n=1000)]
+    worst = max(pool.latencies) * 1e3
     return Latencies(
-        good=called - wrong, wrong=wrong, p50_ms=cuts[49] * 1e3, p99_ms=cuts[98] * 1e3, worst_ms=worst * 1e3
+        good=called - wrong, wrong=wrong, p50_ms=cuts[499], p99_ms=cuts[989], p999_ms=cuts[998], worst_ms=worst
     )
 
 

@@ -18,7 +18,7 @@ from slipway.testing import Platform
 KNOWN = "OPENAPI_KNOWN"  # an environment variable: {parameter: [VALUE, …]} for `benchmarks/openapi_names.py`
 INVALID_KEY = "simThereIsNoSuchKeyAnywhere0"
 _CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
-_ENDLESS = "/v1/audit|/logs$"  # streams of the journal
+_ENDLESS = "/v1/audit|/logs$|name}/insights$"  # streams of the journal, which can be followed
 _GENERATED = re.compile(r"(\d+) generated")
 
 

@@ -62,6 +62,8 @@ class Scaling(msgspec.Struct, frozen=True, kw_only=True):
     min_replicas: int = 0
     max_replicas: int = 4
     concurrency: int = 1  # calls that one replica takes at once
+    max_batch: int = 32  # calls that one `apply_batch` is given
+    max_delay_ms: float = 0.0  # how long a call may wait for company while a replica is idle
     idle_seconds: float = 300.0  # without a call, after which a replica is stopped
     queue_limit: int = 1000  # calls that may wait for the version
     timeout_seconds: float = 300.0  # a call's limit where the caller names none

@@ -11,10 +11,13 @@ from slipway.errors import CallerGone, CapacityError, DeadlineExceeded, QueueFul
 from slipway.gateway.call import Call
 from slipway.gateway.outcomes import WORKER_LOST
 from slipway.gateway.replica import ReplicaConnection
-from slipway.routing.scaling import wanted_replicas
+from slipway.routing.scaling import Recent, needed_replicas, wanted_replicas
+from slipway.routing.sendahead import smoothed
 from slipway.types import AlgorithmFailure, Version
 from slipway.wire.messages import Discard, Exited, StartFailed, Want
 
+_FIRST_GUESS_SECONDS = 0.005
+_GRAIN_SECONDS = 0.001  # of the loop's clock
 _REASON_SECONDS = 0.3  # how long the host may take to say why a worker ended
 
 Cause = Literal["timeout", "idle", "protocol", "surplus"]
@@ -38,6 +41,12 @@ class VersionQueue:
         self._host = host
         self._failure: AlgorithmFailure | None = None  # why the last start failed
         self._last_call = time.monotonic()
+        self._service_seconds = _FIRST_GUESS_SECONDS
+        self._served = False  # whether that was ever measured
+        self._recent = Recent()  # how many replicas were needed
+        self._most = max(1, version.scaling.max_replicas, version.scaling.min_replicas)
+        self._delay_seconds = version.scaling.max_delay_ms / 1000
+        self._leaving = False  # the version is another gateway's now
         self._unexplained: dict[str, list[Call]] = {}  # calls of a lost replica, until the host says why
         self._reasons: dict[str, AlgorithmFailure] = {}
 
@@ -55,8 +64,8 @@ class VersionQueue:
 
     def submit(self, call: Call) -> None:
         """Hand the call to a replica, or let it wait. It may complete at once, with an error."""
-        self._last_call = call.arrived
-        if not self.waiting:
+        self._last_call, self._leaving = call.arrived, False
+        if not self.waiting and not self._delay_seconds:
             replica = self._free_replica()
             if replica is not None:
                 replica.send(call)
@@ -68,7 +77,9 @@ class VersionQueue:
             call.refuse(QueueFull(f"{len(self.waiting)} calls wait for this version already"))
         else:
             self.waiting.append(call)
-            if not self.wanted:
+            if self._delay_seconds:
+                self._gather()
+            if self.wanted < self._most:
                 self._rescale(call.arrived)
 
     def withdraw(self, call: Call) -> None:
@@ -84,7 +95,9 @@ class VersionQueue:
             call.refuse(DeadlineExceeded("no worker took the call within its time"))
         for replica in list(self.replicas):
             self._end_overdue(replica, now)
-        self._rescale(now)
+        self._notice_long_calls(now)
+        if not self._leaving:
+            self._rescale(now)
         self._give_back_surplus()
 
     def _end_overdue(self, replica: ReplicaConnection, now: float) -> None:
@@ -99,6 +112,11 @@ class VersionQueue:
         if replica.overstayed(now):
             self._discard(replica, "timeout")
 
+    def served(self, seconds: float) -> None:
+        """A call has taken that long."""
+        self._service_seconds = smoothed(self._service_seconds, seconds) if self._served else seconds
+        self._served = True
+
     # --- replicas ---------------------------------------------------------------------------------------------------
 
     def joined(self, replica: ReplicaConnection) -> None:
@@ -109,12 +127,18 @@ class VersionQueue:
 
     def freed(self, replica: ReplicaConnection) -> None:
         """Send the replica what waits, as far as it has room."""
+        if self._delay_seconds and replica.batch > 1 and not self._ripe():
+            return
         room = replica.room
-        while room > 0 and self.waiting:
+        if room <= 0 or not self.waiting:
+            return
+        calls: list[Call] = []
+        while len(calls) < room and self.waiting:
             call = self.waiting.popleft()
             if not call.done:
-                replica.send(call)
-                room -= 1
+                calls.append(call)
+        if calls:
+            replica.send_all(calls)
 
     def broken(self, replica: ReplicaConnection) -> None:
         """The replica's stream cannot be read any further."""
@@ -166,7 +190,7 @@ class VersionQueue:
 
     def hand_over(self) -> list[Call]:
         """The version is another gateway's now: give up replicas as they fall idle; returns the calls that wait."""
-        self.wanted = 0
+        self.wanted, self._leaving = 0, True
         self._host.send(Want(version=self.version, replicas=0))
         self._give_back_surplus()
         waiting, self.waiting = self.waiting, deque()
@@ -182,29 +206,61 @@ class VersionQueue:
                 best, most = replica, room
         return best
 
+    def _ripe(self) -> bool:
+        """Whether what waits is a whole batch, or has waited for company as long as it may."""
+        if len(self.waiting) >= self.version.scaling.max_batch:
+            return True
+        return bool(self.waiting) and time.monotonic() >= self.waiting[0].arrived + self._delay_seconds
+
+    def _gather(self) -> None:
+        """Send what has come together, now and when the newest call's time is over."""
+        asyncio.get_running_loop().call_later(self._delay_seconds + _GRAIN_SECONDS, self._send_waiting)
+        self._send_waiting()
+
+    def _send_waiting(self) -> None:
+        while self.waiting:
+            replica = self._free_replica()
+            left = len(self.waiting)
+            if replica is not None:
+                self.freed(replica)
+            if len(self.waiting) == left:
+                return
+
     def _rescale(self, now: float) -> None:
+        needed = self._needed(now)
         wanted = wanted_replicas(
             self.version.scaling,
-            # A call answered with the last start's failure has not waited, and wants a replica all the same.
-            waiting=len(self.waiting) or int(self._failure is not None and now - self._last_call < 1),
-            oldest_wait_seconds=now - self.waiting[0].arrived if self.waiting else 0.0,
-            ready=len(self.replicas),
+            needed=needed,
+            recently=self._recent.note(needed, now),
             wanted=self.wanted,
             idle_seconds=0.0 if self.busy else now - self._last_call,
         )
-        if wanted == self.wanted:
-            return
-        shrinking, self.wanted = wanted < self.wanted, wanted
-        self._host.send(Want(version=self.version, replicas=wanted))
-        if shrinking:
-            for replica in self.replicas[wanted:]:
-                self._discard(replica, "idle")
+        if wanted != self.wanted:
+            self.wanted = wanted
+            self._host.send(Want(version=self.version, replicas=wanted))
+
+    def _needed(self, now: float) -> int:
+        calls = len(self.waiting) + sum([len(replica.calls) for replica in self.replicas])
+        if not self._served:
+            # How many there must be is known once there is one. A call that was answered with the last start's failure
+            # has not waited, and wants a replica all the same.
+            return int(calls > 0 or (self._failure is not None and now - self._last_call < 1))
+        return needed_replicas(calls, self._service_seconds, self.version.scaling.concurrency)
+
+    def _notice_long_calls(self, now: float) -> None:
+        """A call counts for what it has taken so far, also before it has ended."""
+        longest = max((replica.longest(now) for replica in self.replicas), default=0.0)
+        if longest > self._service_seconds:
+            self._served, self._service_seconds = True, longest
 
     def _give_back_surplus(self) -> None:
-        """Leave what is not wanted to others, each replica once it has no call: after a hand-over some still do."""
-        for replica in self.replicas[self.wanted :]:
-            if not replica.calls:
-                self._discard(replica, "surplus")
+        """End what is not wanted, those first that were not used for longest, each once it has no call; what another
+        gateway wants now is left to it."""
+        surplus = len(self.replicas) - self.wanted
+        if surplus > 0:
+            unused = sorted((replica for replica in self.replicas if not replica.calls), key=_last_used)
+            for replica in unused[:surplus]:
+                self._discard(replica, "surplus" if self._leaving else "idle")
 
     def _discard(self, replica: ReplicaConnection, cause: Cause) -> None:
         self._host.send(Discard(replica=replica.id, cause=cause))
@@ -226,6 +282,10 @@ class VersionQueue:
 
     def _explain(self, replica_id: str, failure: AlgorithmFailure) -> None:
         _fail_all(self._unexplained.pop(replica_id, ()), failure)
+
+
+def _last_used(replica: ReplicaConnection) -> float:
+    return replica.last_used
 
 
 def _fail_all(calls: list[Call] | deque[Call] | tuple[()], failure: AlgorithmFailure) -> None:

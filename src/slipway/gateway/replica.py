@@ -50,12 +50,13 @@ class ReplicaConnection(asyncio.Protocol):
         self.id = lease.replica
         self.calls: dict[bytes, Call] = {}  # in the order in which they were sent
         self.window = lease.concurrency
+        self.batch = lease.batch
         self.last_used = time.monotonic()
         self.transport: asyncio.Transport | None = None
         self._queue = queue
         self._call_outs = call_outs
         self._lease = lease
-        self._credit = lease.credit
+        self._credit = max(lease.credit, lease.batch)
         self._service_seconds = _FIRST_GUESS_SECONDS
         self._decoder = Decoder(reply_limit)
         self._cold = lease.cold_start_seconds > 0
@@ -75,11 +76,22 @@ class ReplicaConnection(asyncio.Protocol):
     @property
     def room(self) -> int:
         """How many calls more it may be sent now."""
-        return 0 if self._cancelled or self.transport is None else self.window - len(self.calls)
+        if self._cancelled or self.transport is None:
+            return 0
+        if not self.calls and self.batch > self.window:
+            return self.batch
+        return self.window - len(self.calls)
 
     def send(self, call: Call) -> None:
         """Send a call; it completes when the worker answers, its time is over or the worker is lost."""
+        self.transport.write(self._taken(call, time.monotonic()))  # type: ignore[union-attr]
+
+    def send_all(self, calls: list[Call]) -> None:
+        """Send them in one go, so that the worker finds them together."""
         now = time.monotonic()
+        self.transport.write(b"".join([self._taken(call, now) for call in calls]))  # type: ignore[union-attr]
+
+    def _taken(self, call: Call, now: float) -> bytes:
         call.owner, call.replica_id, call.sent = self, self.id, now
         call.cold_start, self._cold = self._cold, False
         self.calls[call.id] = call
@@ -89,7 +101,7 @@ class ReplicaConnection(asyncio.Protocol):
             head = self._heads[key] = encode_fields({"content_type": call.content_type, "caller": call.caller})
         remaining = b"%d" % max(1, int((call.deadline - now) * 1000))
         timeout = b"\x0atimeout_ms" + len(remaining).to_bytes(2, "big") + remaining
-        self.transport.write(encode(CALL, call.id, head + timeout, call.body))  # type: ignore[union-attr]
+        return encode(CALL, call.id, head + timeout, call.body)
 
     def cancel(self, call: Call, now: float) -> None:
         """Give up a call that its worker has begun: the worker is killed unless it ends it within the grace."""
@@ -100,6 +112,10 @@ class ReplicaConnection(asyncio.Protocol):
     def overstayed(self, now: float) -> bool:
         """Whether a cancelled call's grace is over."""
         return bool(self._cancelled) and min(self._cancelled.values()) <= now
+
+    def longest(self, now: float) -> float:
+        """For how many seconds it has been at a call."""
+        return max((now - call.begun for call in self.calls.values() if call.begun), default=0.0)
 
     def stop(self) -> None:
         """Ask the worker to end, and let go of it."""
@@ -189,5 +205,7 @@ class ReplicaConnection(asyncio.Protocol):
         call.duration_us = int(fields["us"]) if "us" in fields else int((now - begun) * 1e6)
         call.cpu_us = int(fields.get("cpu_us", 0))
         self.last_used = now
-        self._service_seconds = smoothed(self._service_seconds, call.duration_us / 1e6)
+        share = call.duration_us / 1e6 / int(fields.get("batch", 1))
+        self._service_seconds = smoothed(self._service_seconds, share)
+        self._queue.served(share)
         self.window = window(self._service_seconds, self._lease.concurrency, self._credit)

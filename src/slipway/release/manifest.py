@@ -125,7 +125,7 @@ def _check_names(values: Mapping[str, Any], text: str) -> None:
     _known(values, [*SECTIONS, "models"], LATER_SECTIONS, "section", text)
     for section, kind in SECTIONS.items():
         if isinstance(keys := values.get(section), dict):
-            _known(keys, _fields(kind), LATER_KEYS[section], f"key of [{section}]", text)
+            _known(keys, _fields(kind), LATER_KEYS.get(section, frozenset()), f"key of [{section}]", text)
     models = values.get("models")
     for name, keys in models.items() if isinstance(models, dict) else ():
         if not _MODEL_NAME.fullmatch(name):

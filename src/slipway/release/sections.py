@@ -46,6 +46,8 @@ class ScalingSection(msgspec.Struct, frozen=True, kw_only=True):
     min_replicas: Count = 0
     max_replicas: Annotated[int, Meta(ge=1)] | None = None
     concurrency: Literal[1] = 1
+    max_batch: Annotated[int, Meta(ge=1, le=1024)] | None = None
+    max_delay_ms: Annotated[float, Meta(ge=0, le=10_000)] | None = None
     idle_seconds: Positive | None = None
     queue_limit: Count | None = None
     timeout_seconds: Positive | None = None
@@ -91,7 +93,6 @@ LATER_KEYS: Final = {
     "algorithm": frozenset({"input_schema", "output_schema"}),
     "environment": frozenset({"image", "packages", "system_packages"}),
     "resources": frozenset({"gpu"}),
-    "scaling": frozenset({"max_batch", "max_delay_ms"}),
     "release": frozenset({"policy", "guards"}),
     "models": frozenset({"lazy", "load"}),
 }

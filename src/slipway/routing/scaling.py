@@ -2,23 +2,48 @@
 
 from __future__ import annotations
 
+import math
+
 from slipway.types import Scaling
 
-_PATIENCE_SECONDS = 0.05
+_DRAIN_SECONDS = 0.005
+_RECENT_SECONDS = 30.0
 
 
-def wanted_replicas(
-    scaling: Scaling, *, waiting: int, oldest_wait_seconds: float, ready: int, wanted: int, idle_seconds: float
-) -> int:
+def needed_replicas(calls: int, service_seconds: float, concurrency: int) -> int:
+    """As many as would serve all calls that are there, waiting or begun, within 5 ms, or within one call's time.
+
+    By Little's law that is the load: 1,000 calls/s of 5 ms are 5 calls at a time. `service_seconds` is what one takes.
+    """
+    drained_seconds = max(_DRAIN_SECONDS, service_seconds)
+    return math.ceil(calls * service_seconds / (drained_seconds * concurrency) - 1e-9)
+
+
+def wanted_replicas(scaling: Scaling, *, needed: int, recently: int, wanted: int, idle_seconds: float) -> int:
     """The number of replicas to ask for, between `min_replicas` and `max_replicas`.
 
-    One as soon as a call waits; one more at a time while the oldest has waited for longer than 50 ms although all that
-    were asked for are ready; back to the minimum when no call came for `idle_seconds`.
+    Up at once to what is `needed`; down no further than the most that was needed `recently`, and to one; back to the
+    minimum when no call came for `idle_seconds`. `wanted` is what was asked for last.
     """
     floor, ceiling = scaling.min_replicas, max(1, scaling.max_replicas, scaling.min_replicas)
-    if waiting == 0:
-        return floor if idle_seconds >= scaling.idle_seconds else max(wanted, floor)
-    if wanted > ready:
-        return max(wanted, 1)
-    growth = 1 if oldest_wait_seconds > _PATIENCE_SECONDS or wanted == 0 else 0
-    return min(ceiling, max(wanted + growth, floor))
+    if not needed and idle_seconds >= scaling.idle_seconds:
+        return floor
+    return min(ceiling, max(floor, needed, min(wanted, max(1, recently))))
+
+
+class Recent:
+    """The greatest of the values noted in the last 30 to 60 seconds."""
+
+    __slots__ = ("_before", "_now", "_turn")
+
+    def __init__(self) -> None:
+        self._before = self._now = 0
+        self._turn = 0.0
+
+    def note(self, value: int, now: float) -> int:
+        """Add a value at a time in seconds, no earlier than the last; returns the greatest."""
+        if now - self._turn >= _RECENT_SECONDS:
+            self._before = self._now if now - self._turn < 2 * _RECENT_SECONDS else 0
+            self._now, self._turn = 0, now
+        self._now = max(self._now, value)
+        return max(self._now, self._before)

@@ -55,6 +55,7 @@ class Lease(Message, frozen=True, kw_only=True):
     version_id: str
     concurrency: int
     credit: int  # calls that may be sent ahead
+    batch: int = 1  # calls that it may take together
     cold_start_seconds: float
 
 

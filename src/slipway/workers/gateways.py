@@ -51,6 +51,7 @@ class ConnectedGateway:
             version_id=replica.version.id,
             concurrency=replica.concurrency,
             credit=replica.credit,
+            batch=replica.batch,
             cold_start_seconds=replica.cold_start_seconds,
         )
         # A second holder of the same replica has no cold start to report.

@@ -60,7 +60,7 @@ class HostedReplica:
         self.state: Literal["starting", "idle", "leased"] = "starting"
         self.cold_start_seconds = 0.0  # from its start to ready
         self.ready_at = 0.0  # monotonic
-        self.credit = self.concurrency = 1
+        self.credit = self.concurrency = self.batch = 1
         self.modules: tuple[str, ...] = ()
         self.output = ""  # what loading, or the sample, printed
         self.doom: AlgorithmFailure | None = None  # why the host killed it
@@ -122,6 +122,7 @@ class HostedReplica:
             "algorithm": f"{version.owner}/{version.algorithm}",
             "version": version.commit,
             "memory": str(version.resources.memory_bytes),
+            "max_batch": str(version.scaling.max_batch),
         }
         await self.talk.send(encode(HELLO, NO_CALL, encode_fields(fields)))
 
@@ -141,6 +142,7 @@ class HostedReplica:
 
     def _take(self, ready: dict[str, str]) -> None:
         self.credit, self.concurrency = max(1, int(ready["credit"])), max(1, int(ready["concurrency"]))
+        self.batch = max(1, int(ready.get("batch", "1")))
         self.modules = tuple(name for name in ready.get("modules", "").split(",") if name)[:_MODULES_LIMIT]
 
     async def _outcome(self) -> AlgorithmFailure | None:

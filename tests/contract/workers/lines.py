@@ -54,10 +54,10 @@ class Line:
             self._frames = self._decoder.feed(data)
         return self._frames.pop(0)
 
-    def hello(self, lease: str = "lease-1", memory: int = 2**30) -> Frame:
+    def hello(self, lease: str = "lease-1", memory: int = 2**30, max_batch: int = 4) -> Frame:
         """Handshake; the first frame that is no log."""
         where = {"directory": str(self.directory), "entry": self.runtime.entry}
-        what = {"algorithm": "ann/echo", "version": "v", "memory": str(memory)}
+        what = {"algorithm": "ann/echo", "version": "v", "memory": str(memory), "max_batch": str(max_batch)}
         fields = {"protocol": "1", "lease": lease, "kinds": "1,2,4,5,6,7,11,12,13,14,15", **where, **what}
         self.connection.sendall(encode(HELLO, NO_CALL, encode_fields(fields)))
         while (frame := self.next()).kind == LOG:

@@ -102,7 +102,7 @@ def test_languages_that_cannot_be_served_are_refused(tmp_path: Path, language: s
         (NAME + "[scaling]\nzzz = 2\n", r"unknown key of \[scaling\] 'zzz' \(line 4\): known are min_replicas, "),
         (NAME + "[scaling]\nmax_replicas = 0\n", r"\[scaling\] max_replicas \(line 4\): expected `int` >= 1"),
         (NAME + "[scaling]\nmax_replicas = 1\nmin_replicas = 2\n", r"max_replicas \(line 4\) is below min_replicas, 2"),
-        (NAME + "[scaling]\nmax_batch = 2\n", r"'max_batch' is not supported yet \(line 4\)"),
+        (NAME + "[scaling]\nmax_batch = 0\n", r"max_batch"),
         (NAME + '[resources]\nmemory = "lots"\n', r"memory \(line 4\): 'lots' is no size"),
         (NAME + '[resources]\nmemory = "1 KiB"\n', "at least 16 MiB"),
         (NAME + "[resources]\ngpu = 1\n", "'gpu' is not supported yet"),

@@ -7,7 +7,7 @@ import os
 import sys
 import sysconfig
 import types
-from typing import Any, Callable, List, Tuple
+from typing import Any, Callable, List, Optional, Tuple
 
 from slipway.sdk import platform
 from slipway.sdk.adk import ADK, collect, is_something, needs, takes
@@ -21,6 +21,8 @@ _LAZY = frozenset({types.CoroutineType, types.GeneratorType})
 class Algorithm:
     """An entry file with `apply(input)` and, optionally, `load()`. What `load` returns goes to an `apply` of two.
 
+    `apply_batch(inputs)`, beside `apply` or in its place, takes several inputs and returns as many results.
+
     An entry that makes an `ADK` is the algorithm that this describes.
     """
 
@@ -28,34 +30,43 @@ class Algorithm:
         self._directory, self._entry = directory, entry
         self._loop: Any = None  # made for the first coroutine
         self._function: Callable[..., Any] = _not_loaded
+        self._batch: Callable[..., Any] = _not_loaded
         self._state: Any = None
         self.apply: Callable[[Any], Any] = self._apply
+        self.apply_batch: Optional[Callable[[List[Any]], List[Any]]] = None
         # Callers of repositories made for Algorithmia know an error's message without the name of its class.
         self.plain_messages = os.path.exists(os.path.join(directory, _CLASSIC_FILE))
 
     def load(self) -> None:
         """Import the entry and run its `load`. Raises whatever these raise, or AttributeError without `apply`."""
-        function, load = self._functions()
+        function, batch, load = self._functions()
         self._state = self._finish(load()) if callable(load) else None
+        if callable(batch):
+            self._batch = batch
+            self.apply_batch = self._apply_batch
+        if not callable(function):
+            self.apply = self._apply_alone
+            return
         self._function = function
         if is_something(self._state) and takes(function) > 1:
             self.apply = self._apply_with_state
 
-    def _functions(self) -> Tuple[Callable[..., Any], Any]:
+    def _functions(self) -> Tuple[Any, Any, Any]:
         os.environ["SLIPWAY_MODELS"] = os.path.join(self._directory, "models")
         connect_client(platform.request)
         made = collect()
         module = import_entry(self._directory, self._entry)
         if made:
             self.plain_messages = True
-            return made[-1].apply_func, made[-1].load
+            return made[-1].apply_func, None, made[-1].load
         function, load = getattr(module, "apply", None), getattr(module, "load", None)
-        if not callable(function):
+        batch = getattr(module, "apply_batch", None)
+        if not callable(function) and not callable(batch):
             raise AttributeError(f"{self._entry} defines no function apply(input)")
-        if callable(load) and needs(load):
+        if callable(function) and callable(load) and needs(load):
             # It makes its ADK only where it runs as a program.
             load = ADK(function, load).load
-        return function, load
+        return function, batch, load
 
     def _apply(self, value: Any) -> Any:
         result = self._function(value)
@@ -64,6 +75,19 @@ class Algorithm:
     def _apply_with_state(self, value: Any) -> Any:
         result = self._function(value, self._state)
         return self._finish(result) if type(result) in _LAZY else result
+
+    def _apply_batch(self, values: List[Any]) -> List[Any]:
+        with_state = is_something(self._state) and takes(self._batch) > 1
+        results = self._finish(self._batch(values, self._state) if with_state else self._batch(values))
+        if callable(getattr(results, "tolist", None)):
+            results = results.tolist()  # an array or a series
+        if not isinstance(results, (list, tuple)) or len(results) != len(values):
+            count = f"{len(results)} results" if isinstance(results, (list, tuple)) else type(results).__name__
+            raise ValueError(f"apply_batch returned {count} for {len(values)} inputs: return a list with one for each")
+        return list(results)
+
+    def _apply_alone(self, value: Any) -> Any:
+        return self._apply_batch([value])[0]
 
     def _finish(self, result: Any) -> Any:
         if inspect.iscoroutine(result):

@@ -43,9 +43,17 @@ def reply(call: bytes, kind: bytes, body: bytes, started: int, used: int) -> byt
     return _pack(PROTOCOL_VERSION, REPLY, len(header), size, call) + header + body
 
 
-def error(call: bytes, kind: str, message: str, trace: str, us: int = 0, cpu_us: int = 0) -> bytes:
-    """A failure; with no call, that of loading."""
+def batched(call: bytes, kind: bytes, body: bytes, us: int, cpu_us: int, batch: int) -> bytes:
+    """The result of one call among `batch`, which took `us` together; `cpu_us` is the call's share."""
+    used = encode_fields({"us": str(us), "cpu_us": str(cpu_us), "batch": str(batch)})
+    return encode(REPLY, call, b"\x0ccontent_type" + len(kind).to_bytes(2, "big") + kind + used, body)
+
+
+def error(call: bytes, kind: str, message: str, trace: str, us: int = 0, cpu_us: int = 0, batch: int = 1) -> bytes:
+    """A failure, of one call among `batch`; with no call, that of loading."""
     fields = {"type": kind, "message": message, "us": str(us), "cpu_us": str(cpu_us)}
+    if batch > 1:
+        fields["batch"] = str(batch)
     return encode(ERROR, call, encode_fields(fields), trace.encode("utf-8", "replace"))
 
 

@@ -11,6 +11,9 @@ from pathlib import PurePath
 from typing import Any, Optional, Tuple
 from uuid import UUID
 
+from slipway.sdk.frames import decode_fields
+
+_JSON_INPUT = b"\x0ccontent_type\x00\x04json"
 _decoder = json.JSONDecoder()
 _scan = _decoder.scan_once  # type: ignore[attr-defined]
 
@@ -23,6 +26,11 @@ class UnreadableInput(Exception):
     """The body is not what its content type says."""
 
     error_type = "ParsingError"
+
+
+def input_kind(header: bytes) -> str:
+    """The content type that a call's header says."""
+    return "json" if _JSON_INPUT in header else decode_fields(header)["content_type"]
 
 
 def decode_input(content_type: str, body: bytes) -> Any:

@@ -7,7 +7,7 @@ import socket
 import sys
 import time
 import traceback
-from typing import Dict, List, Set
+from typing import Dict, List, Optional, Set
 
 from slipway.sdk import platform
 from slipway.sdk.client_transport import ADDRESS
@@ -27,6 +27,7 @@ from slipway.sdk.frames import (
 )
 from slipway.workers.runtimes.python import replies
 from slipway.workers.runtimes.python.algorithm import Algorithm, environment_modules
+from slipway.workers.runtimes.python.batches import run_batch
 from slipway.workers.runtimes.python.callouts import CallOuts
 from slipway.workers.runtimes.python.failures import FATAL, describe, describe_loading
 from slipway.workers.runtimes.python.output import FLUSH_AT, CallOutput
@@ -37,12 +38,11 @@ from slipway.workers.runtimes.python.process import (
     name_process,
     open_reserve,
 )
-from slipway.workers.runtimes.python.values import decode_input, encode_result
+from slipway.workers.runtimes.python.values import decode_input, encode_result, input_kind
 
 _CREDIT = 16
 _KINDS = "1,2,4,5,6,7,11,12,13,14,15"
 _READ = 256 * 1024
-_JSON_INPUT = b"\x0ccontent_type\x00\x04json"
 _NO_LIMIT = 2**40  # what an input may measure is the platform's business
 
 # Exit statuses: as it should; after an answer that it could not go on from; the protocol was broken; no memory.
@@ -60,6 +60,7 @@ class Worker:
         self._callouts = CallOuts(connection, self._decoder, self._running)
         self._algorithm = Algorithm("", "")
         self._loaded = False
+        self._most = 1  # calls in a batch
         self._call = NO_CALL
         self._cancelled: Set[bytes] = set()
         self._out: List[bytes] = []
@@ -82,6 +83,8 @@ class Worker:
                 frames = feed(data)
             if len(frames) > 1:
                 self._cancelled = {frame.call for frame in frames if frame.kind == CANCEL}
+            if self._algorithm.apply_batch is not None and len(frames) > 1:
+                frames = self._answer_batches(frames)
             for frame in frames:
                 if frame.kind == CALL:
                     self._answer(frame)
@@ -132,11 +135,13 @@ class Worker:
     def _hello(self, fields: Dict[str, str]) -> None:
         ready = {"lease": fields["lease"], "kinds": _KINDS, "language": "python"}
         ready.update({"credit": str(_CREDIT), "concurrency": "1"})
+        self._most = int(fields.get("max_batch", "1"))
         if not self._loaded:
             started = _wall()
             self._load(fields)
             ready["load_us"] = str((_wall() - started) // 1000)
             ready["modules"] = replies.shortened(environment_modules())
+        ready["batch"] = str(self._most if self._algorithm.apply_batch else 1)
         self._out.append(encode(READY, NO_CALL, encode_fields(ready)))
 
     def _load(self, fields: Dict[str, str]) -> None:
@@ -163,7 +168,7 @@ class Worker:
         if call in self._cancelled:
             self._out.append(replies.error(call, "TimeoutError", "the call was cancelled before it began", ""))
             return
-        kind = "json" if _JSON_INPUT in frame.header else decode_fields(frame.header)["content_type"]
+        kind = input_kind(frame.header)
         self._out.append(replies.accepted(call))
         self._flush()
         self._call = call
@@ -175,6 +180,41 @@ class Worker:
         else:
             self._stop_printing()
             self._out.append(replies.reply(call, result[0], result[1], started, used))
+        self._call = NO_CALL
+
+    def _answer_batches(self, frames: List[Frame]) -> List[Frame]:
+        """Run the calls among the frames, up to `max_batch` together; returns the other frames."""
+        calls = [frame for frame in frames if frame.kind == CALL and frame.call not in self._cancelled]
+        for start in range(0, len(calls), self._most):
+            self._answer_batch(calls[start : start + self._most])
+            self._flush()
+        run = {frame.call for frame in calls}
+        return [frame for frame in frames if frame.kind != CALL or frame.call not in run]
+
+    def _answer_batch(self, frames: List[Frame]) -> None:
+        """What it prints and calls is put down to the first call."""
+        assert self._algorithm.apply_batch is not None
+        inputs = [(frame.call, input_kind(frame.header), frame.body) for frame in frames]
+        self._out.extend([replies.accepted(frame.call) for frame in frames])
+        self._flush()
+        self._call = frames[0].call
+        started, used = _wall(), _cpu()
+        fatal: Optional[BaseException] = None
+        try:
+            outcomes = run_batch(self._algorithm.apply_batch, inputs)
+        except BaseException as error:
+            open_reserve()
+            outcomes, fatal = [(frame.call, error) for frame in frames], error
+        self._stop_printing()
+        us, cpu_us = (_wall() - started) // 1000, (_cpu() - used) // 1000 // len(frames)
+        for call, outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                failure = describe(outcome, self._algorithm.plain_messages)
+                self._out.append(replies.error(call, *failure, us, cpu_us, len(frames)))
+            else:
+                self._out.append(replies.batched(call, *outcome, us, cpu_us, len(frames)))
+        if fatal is not None:
+            self._end_after(fatal)
         self._call = NO_CALL
 
     def _fail(self, error: BaseException, started: int, used: int) -> None:
