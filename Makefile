@@ -37,6 +37,8 @@ bench: setup
 	.venv/bin/python -m benchmarks.recovery
 	.venv/bin/python -m benchmarks.transfers
 	.venv/bin/python -m benchmarks.asynchronous
+	.venv/bin/python -m benchmarks.burst
+	.venv/bin/python -m benchmarks.predict
 
 soak: setup
 	.venv/bin/python -m benchmarks.kill_points

@@ -86,11 +86,21 @@ def wrk(url: str, *, key: str, body: str, expected: str, connections: int, secon
     )
 
 
+def peer_python(name: str, *packages: str) -> Path:
+    """The interpreter of a peer's own environment, with these packages; made where it is not there yet."""
+    python = HERE.parent / ".cache" / "peers" / name / "bin" / "python"
+    if not python.exists():
+        uv = [sys.executable, "-m", "uv"]
+        subprocess.run([*uv, "venv", "-q", "--clear", "-p", sys.executable, str(python.parents[1])], check=True)
+        subprocess.run([*uv, "pip", "install", "-q", "-p", str(python), *packages], check=True)
+    return python
+
+
 @contextmanager
-def peer(script: str, *options: str) -> Iterator[str]:
+def peer(script: str, *options: str, python: Path | None = None) -> Iterator[str]:
     """Start `peers/SCRIPT PORT OPTIONS…`; yields its address once it listens."""
     port = free_port()
-    command = [sys.executable, str(HERE / "peers" / script), str(port), *options]
+    command = [str(python or sys.executable), str(HERE / "peers" / script), str(port), *options]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         _wait_until_listening(port, process)
