@@ -11,6 +11,7 @@ import contextlib
 import functools
 import os
 import socket
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from starlette.requests import ClientDisconnect, Request
@@ -48,10 +49,11 @@ class Direct:
             self._cycle.waiting_for_100_continue = False
         first, self._cycle.body = bytes(self._cycle.body), bytearray()
         self._left -= len(first)
-        await upload.append([first])
+        if first:
+            await upload.append([first])
         while self._left:
             self._client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, min(self._left, _LEAST_BYTES))
-            await _readable(self._client)
+            await readable(self._client)
             self._left -= await upload.fill(self._receive, self._left)
 
     async def send(self, file: OpenFile, offset: int, length: int) -> None:
@@ -136,21 +138,23 @@ def _send(client: socket.socket, file: int, offset: int, length: int) -> int:
     return sent
 
 
-async def _readable(client: socket.socket) -> None:
+async def readable(client: socket.socket) -> None:
+    """Wait until there is something to read, or the end."""
     loop = asyncio.get_running_loop()
-    ready = asyncio.Event()
-    loop.add_reader(client, ready.set)
-    try:
-        await ready.wait()
-    finally:
-        loop.remove_reader(client)
+    await _ready(client, loop.add_reader, loop.remove_reader)
 
 
 async def _writable(client: socket.socket) -> None:
     loop = asyncio.get_running_loop()
+    await _ready(client, loop.add_writer, loop.remove_writer)
+
+
+async def _ready(
+    client: socket.socket, watch: Callable[..., object], ignore: Callable[[socket.socket], object]
+) -> None:
     ready = asyncio.Event()
-    loop.add_writer(client, ready.set)
+    watch(client, ready.set)
     try:
         await ready.wait()
     finally:
-        loop.remove_writer(client)
+        ignore(client)

@@ -10,7 +10,7 @@ import struct
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from slipway.control.direct import EXTENSION, Direct, linger
+from slipway.control.direct import EXTENSION, Direct, linger, readable
 
 _LENGTH = struct.Struct("!I")
 _PATIENCE_SECONDS = 10.0
@@ -86,7 +86,7 @@ class _Passed(HttpToolsProtocol):
 
 async def _receive(carrier: socket.socket) -> tuple[socket.socket, bytes]:
     """The client's socket, and what was read from it. Raises EOFError if the gateway ended meanwhile."""
-    await _readable(carrier)
+    await readable(carrier)
     head, descriptors, _, _ = socket.recv_fds(carrier, _LENGTH.size, 1)
     if not descriptors:
         raise EOFError("no descriptor came")
@@ -108,13 +108,3 @@ async def _exactly(carrier: socket.socket, length: int) -> bytes:
             raise EOFError("the gateway has ended")
         received += data
     return bytes(received)
-
-
-async def _readable(carrier: socket.socket) -> None:
-    loop = asyncio.get_running_loop()
-    ready = asyncio.Event()
-    loop.add_reader(carrier, ready.set)
-    try:
-        await ready.wait()
-    finally:
-        loop.remove_reader(carrier)

@@ -11,12 +11,11 @@ from slipway.errors import CallerGone, CapacityError, DeadlineExceeded, QueueFul
 from slipway.gateway.call import Call
 from slipway.gateway.outcomes import WORKER_LOST
 from slipway.gateway.replica import ReplicaConnection
-from slipway.routing.scaling import Recent, needed_replicas, wanted_replicas
-from slipway.routing.sendahead import smoothed
+from slipway.routing.scaling import Recent, most_replicas, needed_replicas, wanted_replicas
+from slipway.routing.sendahead import FIRST_GUESS_SECONDS, smoothed
 from slipway.types import AlgorithmFailure, Version
 from slipway.wire.messages import Discard, Exited, StartFailed, Want
 
-_FIRST_GUESS_SECONDS = 0.005
 _GRAIN_SECONDS = 0.001  # of the loop's clock
 _REASON_SECONDS = 0.3  # how long the host may take to say why a worker ended
 
@@ -41,10 +40,10 @@ class VersionQueue:
         self._host = host
         self._failure: AlgorithmFailure | None = None  # why the last start failed
         self._last_call = time.monotonic()
-        self._service_seconds = _FIRST_GUESS_SECONDS
+        self._service_seconds = FIRST_GUESS_SECONDS
         self._served = False  # whether that was ever measured
         self._recent = Recent()  # how many replicas were needed
-        self._most = max(1, version.scaling.max_replicas, version.scaling.min_replicas)
+        self._most = most_replicas(version.scaling)
         self._delay_seconds = version.scaling.max_delay_ms / 1000
         self._leaving = False  # the version is another gateway's now
         self._unexplained: dict[str, list[Call]] = {}  # calls of a lost replica, until the host says why

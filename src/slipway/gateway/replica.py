@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from slipway.gateway.call import Call
-from slipway.routing.sendahead import smoothed, window
+from slipway.routing.sendahead import FIRST_GUESS_SECONDS, smoothed, window
 from slipway.types import AlgorithmFailure
 from slipway.wire.acting import Answer
 from slipway.wire.frames import (
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from slipway.gateway.callouts import CallOuts
     from slipway.gateway.queue import VersionQueue
 
-_FIRST_GUESS_SECONDS = 0.005
 _CANCEL_GRACE_SECONDS = 0.25
 _OUTPUT_LIMIT = 256 * 1024
 
@@ -57,7 +56,7 @@ class ReplicaConnection(asyncio.Protocol):
         self._call_outs = call_outs
         self._lease = lease
         self._credit = max(lease.credit, lease.batch)
-        self._service_seconds = _FIRST_GUESS_SECONDS
+        self._service_seconds = FIRST_GUESS_SECONDS
         self._decoder = Decoder(reply_limit)
         self._cold = lease.cold_start_seconds > 0
         self._cancelled: dict[bytes, float] = {}  # call id → when its worker is killed

@@ -19,16 +19,21 @@ def needed_replicas(calls: int, service_seconds: float, concurrency: int) -> int
     return math.ceil(calls * service_seconds / (drained_seconds * concurrency) - 1e-9)
 
 
+def most_replicas(scaling: Scaling) -> int:
+    """The number that is never exceeded."""
+    return max(1, scaling.max_replicas, scaling.min_replicas)
+
+
 def wanted_replicas(scaling: Scaling, *, needed: int, recently: int, wanted: int, idle_seconds: float) -> int:
     """The number of replicas to ask for, between `min_replicas` and `max_replicas`.
 
     Up at once to what is `needed`; down no further than the most that was needed `recently`, and to one; back to the
     minimum when no call came for `idle_seconds`. `wanted` is what was asked for last.
     """
-    floor, ceiling = scaling.min_replicas, max(1, scaling.max_replicas, scaling.min_replicas)
+    floor = scaling.min_replicas
     if not needed and idle_seconds >= scaling.idle_seconds:
         return floor
-    return min(ceiling, max(floor, needed, min(wanted, max(1, recently))))
+    return min(most_replicas(scaling), max(floor, needed, min(wanted, max(1, recently))))
 
 
 class Recent:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+FIRST_GUESS_SECONDS = 0.005  # what a call takes, before one was measured
 _WORK_AHEAD_SECONDS = 0.001
 _SMOOTHING = 0.1
 
