@@ -17,6 +17,8 @@ from slipway.types import Version
 
 PREFIX = "/v1/algo/"
 _REMEMBERED = 20_000
+_HEADS = 4_096
+_HEAD_BYTES = 2_048
 
 _check_json = msgspec.json.Decoder(msgspec.Raw).decode
 _CONTENT_TYPES = {
@@ -47,16 +49,37 @@ class Admitted(msgspec.Struct, frozen=True):
     output: str
 
 
+class Head(msgspec.Struct, frozen=True, gc=False):
+    """What the head of an admitted request says. The same bytes say the same until keys or routes change."""
+
+    admitted: Admitted
+    kind: str  # of the input: json, text, binary
+    length: int  # of the body
+    allow: bytes  # header lines for a browser's script of another origin
+
+
 class Admission:
-    """Decides from the two strings that repeat from call to call: the credential and the request target."""
+    """Decides from the two strings that repeat from call to call: the credential and the request target.
+
+    A client repeats more than these: `heads` holds whole heads of requests, so that one need not even be parsed again.
+    """
 
     def __init__(self, directory: Directory, settings: Settings) -> None:
         self._directory, self._settings = directory, settings
         self._remembered: dict[tuple[bytes, bytes], Admitted] = {}
+        self.heads: dict[bytes, Head] = {}
 
     def forget(self) -> None:
         """Keys or routes have changed."""
         self._remembered.clear()
+        self.heads.clear()
+
+    def remember(self, text: bytes, head: Head) -> None:
+        """Keep what a head says, unless it is unusually long."""
+        if len(text) <= _HEAD_BYTES:
+            if len(self.heads) >= _HEADS:
+                self.heads.clear()
+            self.heads[text] = head
 
     def admit(self, authorization: bytes, target: bytes) -> Admitted:
         """Who calls what. Raises AuthenticationError, PermissionDenied, NoSuchAlgorithm, NoSuchVersion, InputError."""
@@ -120,11 +143,14 @@ def parse_options(target: bytes) -> Options:
     return Options(timeout, query.get("stdout", [""])[-1].lower() == "true", output)
 
 
-def checked_body(content_type: bytes, body: bytes) -> str:
-    """The kind of input (json, text, binary) that a body is; raises ParsingError if it is not what it says."""
+def input_kind(content_type: bytes) -> str:
+    """The kind of input (json, text, binary) that a content type announces."""
     kind = _CONTENT_TYPES.get(content_type)
-    if kind is None:
-        kind = _CONTENT_TYPES.get(content_type.split(b";")[0].strip().lower(), "json")
+    return kind or _CONTENT_TYPES.get(content_type.split(b";")[0].strip().lower(), "json")
+
+
+def check_body(kind: str, body: bytes) -> None:
+    """Raises ParsingError if a body is not of its kind."""
     try:
         if kind == "json":
             _check_json(body)
@@ -134,4 +160,3 @@ def checked_body(content_type: bytes, body: bytes) -> str:
         raise ParsingError(f"the body is not valid JSON: {error}") from error
     except UnicodeDecodeError as error:
         raise ParsingError(f"the body is not UTF-8 text: {error}") from error
-    return kind

@@ -12,7 +12,7 @@ import msgspec
 
 from slipway.access.principals import Principal
 from slipway.errors import CapacityError, DiskFull, InputError, PermissionDenied, SlipwayError, TooLarge
-from slipway.gateway.admission import Admission, checked_body
+from slipway.gateway.admission import Admission, check_body, input_kind
 from slipway.gateway.call import Call, Place
 from slipway.gateway.exchange import Exchange
 from slipway.gateway.invoke import Invoker
@@ -81,7 +81,8 @@ class CallOuts:
             raise DiskFull("the platform's disk is full: no call can be recorded")
         if len(body) > self._invoker.body_limit:
             raise TooLarge(f"the body exceeds {self._invoker.body_limit} bytes: write it to hosted data")
-        kind = checked_body(content_type.encode(), body)
+        kind = input_kind(content_type.encode())
+        check_body(kind, body)
         if parent.place is None and not parent.started:
             parent.started = True
             parent.sink.started(parent)

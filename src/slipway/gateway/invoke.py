@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
+from slipway.access.principals import Principal
 from slipway.errors import AuthenticationError, CapacityError, DiskFull, SlipwayError, TooLarge
-from slipway.gateway.admission import Admission, Admitted, checked_body, split_target
+from slipway.gateway.admission import Admission, Admitted, Head, check_body, input_kind, split_target
 from slipway.gateway.call import Call, Place
 from slipway.gateway.dispatch import Dispatcher
 from slipway.gateway.exchange import Exchange, Reply, refusal
@@ -42,10 +43,11 @@ class Invoker:
         self.body_limit = settings.body_limit_bytes
         self._origins = frozenset(origin.encode() for origin in settings.cors_origins)
 
-    def invoke(self, target: bytes, headers: Headers, body: bytes, extra: bytes, reply: Reply) -> Exchange | None:
+    def invoke(
+        self, target: bytes, headers: Headers, body: bytes, extra: bytes, reply: Reply, head: bytes = b""
+    ) -> Exchange | None:
         """Take one request. `reply` is called once, with the whole response; None if that has happened or will
-        happen without a call."""
-        arrived = time.monotonic()
+        happen without a call. What a `head` says is remembered: the bytes before a body of stated length."""
         authorization = content_type = origin = b""
         for name, value in headers:
             if name == b"authorization":
@@ -54,24 +56,54 @@ class Invoker:
                 content_type = value
             elif name == b"origin":
                 origin = value
-        if origin and self._origins:
-            extra += self._allow(origin)
+        allow = self._allow(origin) if origin and self._origins else b""
         try:
             admitted = self._admission.admit(authorization, target)
-            if not self.recorder.healthy:
-                raise DiskFull("the platform's disk is full: no call can be recorded")
-            kind = checked_body(content_type, body)
+            said = Head(admitted, input_kind(content_type), len(body), allow)
+            self._check(said.kind, body)
         except SlipwayError as error:
-            self.refuse(error, target, authorization, extra, reply)
+            self.refuse(error, target, authorization, extra + allow, reply)
             return None
         if admitted.output == "void":
-            self.hand_over(admitted, kind, body, extra, reply)
+            self.hand_over(admitted, said.kind, body, extra + allow, reply)
             return None
-        exchange = Exchange(self, admitted, extra, reply)
-        caller = admitted.principal.account.name
-        deadline = arrived + admitted.timeout
+        if head:
+            self._admission.remember(head, said)
+        return self._begin(said, body, extra, reply)
+
+    def known(self, head: bytes) -> Head | None:
+        """What was remembered of a head with exactly these bytes."""
+        return self._admission.heads.get(head)
+
+    def invoke_known(self, head: Head, body: bytes, extra: bytes, reply: Reply) -> Exchange | None:
+        """Take a request whose head is known; as `invoke`."""
+        try:
+            self._check(head.kind, body)
+        except SlipwayError as error:
+            self._refuse_known(error, head.admitted.principal, head.admitted.name, extra + head.allow, reply)
+            return None
+        return self._begin(head, body, extra, reply)
+
+    def _check(self, kind: str, body: bytes) -> None:
+        if not self.recorder.healthy:
+            raise DiskFull("the platform's disk is full: no call can be recorded")
+        check_body(kind, body)
+
+    def _begin(self, head: Head, body: bytes, extra: bytes, reply: Reply) -> Exchange:
+        admitted = head.admitted
+        exchange = Exchange(self, admitted, extra + head.allow if head.allow else extra, reply)
+        arrived = time.monotonic()
         self.in_flight += 1
-        call = Call(new_id_bytes(), admitted.version, body, kind, caller, arrived, deadline, exchange)
+        call = Call(
+            new_id_bytes(),
+            admitted.version,
+            body,
+            head.kind,
+            admitted.principal.account.name,
+            arrived,
+            arrived + admitted.timeout,
+            exchange,
+        )
         call.key_id = admitted.principal.key_id
         exchange.begin(call)
         return exchange
@@ -91,11 +123,15 @@ class Invoker:
             self.recorder.count_unauthenticated(algorithm)
             reply(refusal(error, extra, ""))
             return
-        name, key_id = principal.account.name, principal.key_id
+        self._refuse_known(error, principal, algorithm, extra, reply)
 
+    def _refuse_known(
+        self, error: SlipwayError, principal: Principal, algorithm: str, extra: bytes, reply: Reply
+    ) -> None:
         def durable() -> None:
             reply(refusal(error, extra, id_text(identity)))
 
+        name, key_id = principal.account.name, principal.key_id
         identity = self.recorder.refused(name, key_id, algorithm, error.status, error.error_type, durable)
 
     def hand_over(

@@ -1,6 +1,7 @@
 """uvicorn's HTTP protocol with a short cut: calls never become ASGI requests.
 
-A request to the invoke path goes from the parser straight to the invoker, and its reply straight to the transport.
+A request to the invoke path goes from the parser straight to the invoker, and its reply straight to the transport. A
+request whose head has the bytes of an earlier one's is not even parsed: what these say is known.
 A connection on which hosted data is about to move is passed on to control.
 Everything else, and a call that was pipelined behind another request, takes uvicorn's own way to the ASGI application.
 """
@@ -54,6 +55,9 @@ class GatewayProtocol(HttpToolsProtocol):
     _open: FastCycle | None = None  # the one that has no reply yet
     _chunks: list[bytes]
     _size = 0
+    _between = True  # the parser has nothing of a request
+    _head = b""  # of the request that came in one piece, while the parser has it
+    _whole = 0  # how long its body is then
     _passing = False  # the connection is on its way to control
     idle_since = 0.0
 
@@ -61,6 +65,7 @@ class GatewayProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """Prepare for either way; the ASGI scope is only made when it is needed."""
+        self._between = False
         self.url = b""
         self.expect_100_continue = False
         self.headers = []
@@ -102,6 +107,7 @@ class GatewayProtocol(HttpToolsProtocol):
         cycle = self._fast
         if self._passing:
             return
+        self._between = True
         if cycle is None:
             super().on_message_complete()
             return
@@ -109,9 +115,25 @@ class GatewayProtocol(HttpToolsProtocol):
         if not cycle.refused:
             chunks, self._chunks = self._chunks, []
             body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-            cycle.exchange = self.invoker.invoke(self.url, self.headers, body, self._extra(cycle), self._reply)
+            head = self._head if cycle.keep_alive and len(body) == self._whole else b""
+            cycle.exchange = self.invoker.invoke(self.url, self.headers, body, self._extra(cycle), self._reply, head)
 
     # --- asyncio ----------------------------------------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes from the client: most often a whole request like the one before."""
+        if self._between:
+            end = data.find(b"\r\n\r\n") + 4
+            self._head, self._whole = data[:end], len(data) - end
+            head = self.invoker.known(self._head)
+            if head is not None and head.length == self._whole and (self.cycle is None or self.cycle.response_complete):
+                self._unset_keepalive_if_required()
+                self._open = cycle = FastCycle(keep_alive=True)
+                self.cycle = cycle  # type: ignore[assignment]
+                cycle.exchange = self.invoker.invoke_known(head, data[end:], self.date_lines(), self._reply)
+                return
+        super().data_received(data)
+        self._head = b""
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client is gone: its call gives up its place."""
