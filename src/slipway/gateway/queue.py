@@ -67,7 +67,7 @@ class VersionQueue:
         if not self.waiting and not self._delay_seconds:
             replica = self._free_replica()
             if replica is not None:
-                replica.send(call)
+                replica.send(call, call.arrived)
                 return
         if self._failure is not None and not self.replicas:
             self._rescale(call.arrived)
@@ -131,13 +131,12 @@ class VersionQueue:
         room = replica.room
         if room <= 0 or not self.waiting:
             return
-        calls: list[Call] = []
-        while len(calls) < room and self.waiting:
+        now = time.monotonic()
+        while room and self.waiting:
             call = self.waiting.popleft()
             if not call.done:
-                calls.append(call)
-        if calls:
-            replica.send_all(calls)
+                replica.send(call, now)
+                room -= 1
 
     def broken(self, replica: ReplicaConnection) -> None:
         """The replica's stream cannot be read any further."""

@@ -61,6 +61,8 @@ class ReplicaConnection(asyncio.Protocol):
         self._cold = lease.cold_start_seconds > 0
         self._cancelled: dict[bytes, float] = {}  # call id → when its worker is killed
         self._heads: dict[tuple[str, str], bytes] = {}
+        self._out: list[bytes] = []  # leaves with the end of this turn of the loop
+        self._loop = asyncio.get_running_loop()
         self._handlers: dict[int, Callable[[Frame], None]] = {
             REPLY: self._replied,
             ACCEPTED: self._accepted,
@@ -81,16 +83,11 @@ class ReplicaConnection(asyncio.Protocol):
             return self.batch
         return self.window - len(self.calls)
 
-    def send(self, call: Call) -> None:
-        """Send a call; it completes when the worker answers, its time is over or the worker is lost."""
-        self.transport.write(self._taken(call, time.monotonic()))  # type: ignore[union-attr]
+    def send(self, call: Call, now: float) -> None:
+        """Send a call; it completes when the worker answers, its time is over or the worker is lost.
 
-    def send_all(self, calls: list[Call]) -> None:
-        """Send them in one go, so that the worker finds them together."""
-        now = time.monotonic()
-        self.transport.write(b"".join([self._taken(call, now) for call in calls]))  # type: ignore[union-attr]
-
-    def _taken(self, call: Call, now: float) -> bytes:
+        It leaves with whatever else this turn of the loop has for the worker, which finds that together.
+        """
         call.owner, call.replica_id, call.sent = self, self.id, now
         call.cold_start, self._cold = self._cold, False
         self.calls[call.id] = call
@@ -100,13 +97,13 @@ class ReplicaConnection(asyncio.Protocol):
             head = self._heads[key] = encode_fields({"content_type": call.content_type, "caller": call.caller})
         remaining = b"%d" % max(1, int((call.deadline - now) * 1000))
         timeout = b"\x0atimeout_ms" + len(remaining).to_bytes(2, "big") + remaining
-        return encode(CALL, call.id, head + timeout, call.body)
+        self._write(encode(CALL, call.id, head + timeout, call.body))
 
     def cancel(self, call: Call, now: float) -> None:
         """Give up a call that its worker has begun: the worker is killed unless it ends it within the grace."""
         self.calls.pop(call.id, None)
         self._cancelled[call.id] = now + _CANCEL_GRACE_SECONDS
-        self.transport.write(encode(CANCEL, call.id))  # type: ignore[union-attr]
+        self._write(encode(CANCEL, call.id))
 
     def overstayed(self, now: float) -> bool:
         """Whether a cancelled call's grace is over."""
@@ -119,8 +116,19 @@ class ReplicaConnection(asyncio.Protocol):
     def stop(self) -> None:
         """Ask the worker to end, and let go of it."""
         if self.transport is not None:
-            self.transport.write(encode(STOP))
+            self._write(encode(STOP))
+            self._flush()
             self.transport.close()
+
+    def _write(self, data: bytes) -> None:
+        if not self._out:
+            self._loop.call_soon(self._flush)
+        self._out.append(data)
+
+    def _flush(self) -> None:
+        out, self._out = self._out, []
+        if out and self.transport is not None:
+            self.transport.write(b"".join(out))
 
     # --- asyncio ----------------------------------------------------------------------------------------------------
 
@@ -187,9 +195,8 @@ class ReplicaConnection(asyncio.Protocol):
         number = fields.pop("number")
 
         def answer(answer: Answer) -> None:
-            if self.transport is not None:
-                head = {**answer.headers, "number": number, "status": str(answer.status)}
-                self.transport.write(encode(CALL_OUT_REPLY, frame.call, encode_fields(head), answer.body))
+            head = {**answer.headers, "number": number, "status": str(answer.status)}
+            self._write(encode(CALL_OUT_REPLY, frame.call, encode_fields(head), answer.body))
 
         self._call_outs.take(self.calls.get(frame.call), fields, frame.body, answer)
 
