@@ -16,6 +16,7 @@ class CallRecord(
     msgspec.Struct,
     kw_only=True,
     omit_defaults=True,
+    gc=False,
     tag="call",
     tag_field="k",
     rename={
@@ -117,6 +118,7 @@ class Payload(
     msgspec.Struct,
     kw_only=True,
     omit_defaults=True,
+    gc=False,
     rename={"call_id": "id", "input": "i", "result": "r", "stdout": "o", "salt": "s"},
 ):
     """What a call was given and answered, kept apart from its record so that it can be erased."""

@@ -9,7 +9,7 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from slipway.journal.segment import lock
 Done = Callable[[], None]
 
 _CHORES_SECONDS = 1.0  # payloads are synced, and the disk is tried again, this often
-_MOST_RECORDS = 4096  # in one frame
+_MOST_RECORDS = 4096  # in one frame, or a turn's more
 _SALT_BYTES = 16
 _HEAVY_BYTES = 256 * 1024  # payloads whose digests would take longer than a sync
 
@@ -59,12 +59,14 @@ class JournalWriter:
         except BaseException:
             os.close(self._lock)
             raise
-        self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[list[_Item] | None] = queue.SimpleQueue()
+        self._turn: list[_Item] = []  # appended in this turn of the loop: the thread is woken once for all of them
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, name=f"journal-{name}", daemon=True)
         self._chores = threading.Thread(target=self._do_chores, name=f"journal-{name}-chores", daemon=True)
         self._heavy = ThreadPoolExecutor(1, thread_name_prefix=f"journal-{name}-digests")
         self._closing = threading.Event()
+        self._salts = _salts()  # for the thread that writes
         self._tried = 0.0
 
     @property
@@ -81,13 +83,16 @@ class JournalWriter:
     def append(self, record: Record, payload: Payload | None, durable: Done, failed: Done) -> None:
         """Queue a record. `durable` runs on the loop once it is on disk, `failed` if it cannot be written.
 
-        Record and payload belong to the writer from now on: it adds digests and cuts what is not kept.
+        To be called on the loop's thread. Record and payload belong to the writer from now on: it adds digests and cuts
+        what is not kept.
         """
         item = (record, payload, durable, failed)
         if payload is not None and len(payload.input or b"") + len(payload.result or b"") > _HEAVY_BYTES:
             self._heavy.submit(self._seal_and_queue, item)
-        else:
-            self._queue.put(item)
+            return
+        if not self._turn and self._loop is not None:
+            self._loop.call_soon(self._hand_over)
+        self._turn.append(item)
 
     async def write(self, record: Record, payload: Payload | None = None) -> None:
         """Append, and wait until the record is on disk. Raises DiskFull."""
@@ -108,6 +113,7 @@ class JournalWriter:
     def close(self) -> None:
         """Write what waits, and let go of the files."""
         self._closing.set()
+        self._hand_over()
         self._heavy.shutdown()
         self._queue.put(None)
         if self._loop is None:
@@ -121,6 +127,11 @@ class JournalWriter:
             logger.error("journal %s cannot be closed: %s", self._name, error)
         os.close(self._lock)
 
+    def _hand_over(self) -> None:
+        turn, self._turn = self._turn, []
+        if turn:
+            self._queue.put(turn)
+
     # --- the thread that writes -------------------------------------------------------------------------------------
 
     def _run(self) -> None:
@@ -133,15 +144,15 @@ class JournalWriter:
                 self._handle(items)
 
     def _collect(self) -> tuple[list[_Item], bool]:
-        """Wait for one item, then take all that are there; whether more may come."""
+        """Wait for some, then take all that are there; whether more may come."""
         items: list[_Item] = []
         try:
-            item = self._queue.get(timeout=_CHORES_SECONDS)
-            while item is not None:
-                items.append(item)
-                if len(items) == _MOST_RECORDS:
+            turn = self._queue.get(timeout=_CHORES_SECONDS)
+            while turn is not None:
+                items += turn
+                if len(items) >= _MOST_RECORDS:
                     return items, True
-                item = self._queue.get_nowait()
+                turn = self._queue.get_nowait()
         except queue.Empty:
             return items, True
         return items, False
@@ -159,10 +170,9 @@ class JournalWriter:
         good: list[_Item] = []
         encoded: list[bytes] = []
         payloads: list[Payload] = []
-        salts = os.urandom(_SALT_BYTES * len(items))
         for item in items:
             try:
-                kept = self._policy.seal(item[0], item[1], salts[len(good) * _SALT_BYTES :][:_SALT_BYTES])
+                kept = self._policy.seal(item[0], item[1], next(self._salts))
                 encoded.append(encode_record(item[0]))
             except (ValueError, OverflowError, TypeError) as error:
                 # One record that cannot be encoded must not fail the others.
@@ -212,7 +222,7 @@ class JournalWriter:
     def _seal_and_queue(self, item: _Item) -> None:
         with contextlib.suppress(ValueError, OverflowError, TypeError):  # the writer meets it again, and reports it
             self._policy.seal(item[0], item[1], os.urandom(_SALT_BYTES))
-        self._queue.put(item)
+        self._queue.put([item])
 
     def _do_chores(self) -> None:
         while not self._closing.wait(_CHORES_SECONDS):
@@ -221,6 +231,14 @@ class JournalWriter:
                 self._chain.look_ahead()
             except OSError as error:
                 logger.error("journal %s: payloads or the next segment: %s", self._name, error)
+
+
+def _salts() -> Iterator[bytes]:
+    """Random salts; one system call feeds 256 of them."""
+    while True:
+        block = os.urandom(_SALT_BYTES * 256)
+        for start in range(0, len(block), _SALT_BYTES):
+            yield block[start : start + _SALT_BYTES]
 
 
 def _call_all(callbacks: list[Done]) -> None:
