@@ -1,4 +1,4 @@
-"""One writer's chain on disk: the next frame, the next segment, and which calls are open. Used by one thread."""
+"""One writer's chain on disk: the next frame, the next segment, and which calls are open. One thread at a time."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -18,6 +19,16 @@ from slipway.journal.recovery import OPEN_CALLS, OpenCalls, recover, track
 from slipway.journal.segment import OpenSegment, prepare
 
 _ROOM_BYTES = 2**20  # what segment and disk must have left to count as good again
+
+
+class Batch(NamedTuple):
+    """Records encoded as one frame, for one place in the chain."""
+
+    records: list[Record]
+    encoded: list[bytes]
+    payloads: bytes  # a payload frame, or nothing
+    frame: bytes
+    digest: bytes  # of the frame, 32 bytes
 
 
 class Chain:
@@ -39,20 +50,24 @@ class Chain:
             self._segment = self._next_segment()
         records = self._cut_report(found.bytes_cut) + _interrupted(found.open_calls)
         if records:
-            self.write(records, [encode_record(record) for record in records], [])
+            self.write(self.prepare(records, [encode_record(record) for record in records], []))
 
-    def write(self, records: list[Record], encoded: list[bytes], payloads: list[Payload]) -> None:
-        """Append one frame and wait until it is on disk. Raises OSError; `repair` must follow it."""
+    def prepare(self, records: list[Record], encoded: list[bytes], payloads: list[Payload]) -> Batch:
+        """The frame behind the last one that was written; it must be the next that is."""
         frame, digest = self._frame(encoded)
+        return Batch(records, encoded, encode_payload_frame(self.head[0] + 1, payloads), frame, digest)
+
+    def write(self, batch: Batch) -> None:
+        """Append a frame and wait until it is on disk. Raises OSError; `repair` must follow it."""
+        frame, digest = batch.frame, batch.digest
         if not self._segment.fits(len(frame)):
             self._roll()
         if self._segment.empty and self._open_calls:
             # Recovery reads the last segment only, so that it must name the calls that were open when it began.
-            frame, digest = self._frame([encode_record(self._carried()), *encoded])
-        sequence = self.head[0] + 1
-        self._segment.append(frame, encode_payload_frame(sequence, payloads))
-        self.head = (sequence, digest)
-        for record in records:
+            frame, digest = self._frame([encode_record(self._carried()), *batch.encoded])
+        self._segment.append(frame, batch.payloads)
+        self.head = (self.head[0] + 1, digest)
+        for record in batch.records:
             track(self._open_calls, record)
 
     def repair(self) -> None:

@@ -1,4 +1,8 @@
-"""The journal's writer: a thread that appends what waits, syncs once for all of it, then lets the replies go."""
+"""The journal's writer: what waits is encoded together, appended and synced once by a thread, then its replies may go.
+
+The loop encodes, and the thread does little but wait for the disk: two threads that take turns at running Python spend
+more on handing each other the interpreter's lock than the work takes.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +12,13 @@ import logging
 import os
 import queue
 import threading
-import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from slipway.errors import DiskFull
-from slipway.journal.chain import Chain
+from slipway.journal.chain import Batch, Chain
 from slipway.journal.policy import PayloadPolicy, PolicyName
 from slipway.journal.records import Payload, Record, encode_record, new_event
 from slipway.journal.segment import lock
@@ -22,14 +26,15 @@ from slipway.journal.segment import lock
 Done = Callable[[], None]
 
 _CHORES_SECONDS = 1.0  # payloads are synced, and the disk is tried again, this often
-_MOST_RECORDS = 4096  # in one frame, or a turn's more
+_MOST_RECORDS = 1024  # in one frame
 _SALT_BYTES = 16
-_HEAVY_BYTES = 256 * 1024  # payloads whose digests would take longer than a sync
+_HEAVY_BYTES = 32 * 1024  # payloads whose digests would hold up the loop
 
 logger = logging.getLogger(__name__)
 
 # A plain tuple: this is made once a call, on the call path.
 _Item = tuple[Record, Payload | None, Done, Done]
+_Work = tuple[list[_Item], Batch]
 
 
 class JournalWriter:
@@ -59,15 +64,16 @@ class JournalWriter:
         except BaseException:
             os.close(self._lock)
             raise
-        self._queue: queue.SimpleQueue[list[_Item] | None] = queue.SimpleQueue()
-        self._turn: list[_Item] = []  # appended in this turn of the loop: the thread is woken once for all of them
+        self._waiting: list[_Item] = []
+        self._busy = False  # the thread has a batch: what waits is the next
+        self._queue: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, name=f"journal-{name}", daemon=True)
         self._chores = threading.Thread(target=self._do_chores, name=f"journal-{name}-chores", daemon=True)
         self._heavy = ThreadPoolExecutor(1, thread_name_prefix=f"journal-{name}-digests")
+        self._sealed: deque[_Item] = deque()  # by that
         self._closing = threading.Event()
-        self._salts = _salts()  # for the thread that writes
-        self._tried = 0.0
+        self._salts = _salts()
 
     @property
     def head(self) -> tuple[int, bytes]:
@@ -88,11 +94,9 @@ class JournalWriter:
         """
         item = (record, payload, durable, failed)
         if payload is not None and len(payload.input or b"") + len(payload.result or b"") > _HEAVY_BYTES:
-            self._heavy.submit(self._seal_and_queue, item)
-            return
-        if not self._turn and self._loop is not None:
-            self._loop.call_soon(self._hand_over)
-        self._turn.append(item)
+            self._heavy.submit(self._seal_apart, item)
+        else:
+            self._enqueue(item)
 
     async def write(self, record: Record, payload: Payload | None = None) -> None:
         """Append, and wait until the record is on disk. Raises DiskFull."""
@@ -113,57 +117,53 @@ class JournalWriter:
     def close(self) -> None:
         """Write what waits, and let go of the files."""
         self._closing.set()
-        self._hand_over()
         self._heavy.shutdown()
         self._queue.put(None)
-        if self._loop is None:
-            self._run()
-        else:
+        if self._loop is not None:
             self._thread.join()
             self._chores.join()
+        self._take_sealed()
+        while work := self._next_work():
+            self._release(work[0], self._written(work))
         try:
             self._chain.close()
         except OSError as error:
             logger.error("journal %s cannot be closed: %s", self._name, error)
         os.close(self._lock)
 
+    # --- on the loop ------------------------------------------------------------------------------------------------
+
+    def _enqueue(self, item: _Item) -> None:
+        if not self._waiting and not self._busy and self._loop is not None:
+            self._loop.call_soon(self._hand_over)  # once for all that this turn of the loop brings
+        self._waiting.append(item)
+
+    def _take_sealed(self) -> None:
+        while self._sealed:
+            self._enqueue(self._sealed.popleft())
+
     def _hand_over(self) -> None:
-        turn, self._turn = self._turn, []
-        if turn:
-            self._queue.put(turn)
+        if not self._busy and (work := self._next_work()):
+            self._busy = True
+            self._queue.put(work)
 
-    # --- the thread that writes -------------------------------------------------------------------------------------
-
-    def _run(self) -> None:
-        going = True
-        while going:
-            items, going = self._collect()
+    def _next_work(self) -> _Work | None:
+        """What waits, encoded behind all that is written; what cannot be is told so here."""
+        while self._waiting:
+            items, self._waiting = self._waiting[:_MOST_RECORDS], self._waiting[_MOST_RECORDS:]
             if not self.healthy:
-                self._try_again()
-            if items:
-                self._handle(items)
-
-    def _collect(self) -> tuple[list[_Item], bool]:
-        """Wait for some, then take all that are there; whether more may come."""
-        items: list[_Item] = []
-        try:
-            turn = self._queue.get(timeout=_CHORES_SECONDS)
-            while turn is not None:
-                items += turn
-                if len(items) >= _MOST_RECORDS:
-                    return items, True
-                turn = self._queue.get_nowait()
-        except queue.Empty:
-            return items, True
-        return items, False
-
-    def _handle(self, items: list[_Item]) -> None:
-        if self.healthy:
+                self._release(items, False)
+                continue
             items, encoded, payloads = self._encoded(items)
-            if self._written(items, encoded, payloads):
-                self._release([item[2] for item in items])
-                return
-        self._release([item[3] for item in items])
+            if items:
+                return items, self._chain.prepare([item[0] for item in items], encoded, payloads)
+        return None
+
+    def _settle(self, items: list[_Item], written: bool) -> None:
+        """A batch has left the thread; the disk goes on with the next while the replies of this one leave."""
+        self._busy = False
+        self._hand_over()
+        _call_all([item[2] if written else item[3] for item in items])
 
     def _encoded(self, items: list[_Item]) -> tuple[list[_Item], list[bytes], list[Payload]]:
         """Those items that can be encoded, their records and what is kept of their payloads."""
@@ -177,39 +177,48 @@ class JournalWriter:
             except (ValueError, OverflowError, TypeError) as error:
                 # One record that cannot be encoded must not fail the others.
                 logger.error("journal %s: a record cannot be encoded: %s", self._name, error)
-                self._release([item[3]])
+                self._release([item], False)
                 continue
             good.append(item)
             if kept is not None:
                 payloads.append(kept)
         return good, encoded, payloads
 
-    def _written(self, items: list[_Item], encoded: list[bytes], payloads: list[Payload]) -> bool:
-        if not items:
-            return True
+    def _release(self, items: list[_Item], written: bool) -> None:
+        callbacks = [item[2] if written else item[3] for item in items]
+        if self._loop is None:
+            _call_all(callbacks)
+        else:
+            self._loop.call_soon(_call_all, callbacks)
+
+    # --- the thread that writes -------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        assert self._loop is not None
+        while True:
+            try:
+                work = self._queue.get(timeout=_CHORES_SECONDS)
+            except queue.Empty:
+                if not self.healthy:
+                    self._try_again()
+                continue
+            if work is None:
+                return
+            written = self._written(work)
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to be told
+                self._loop.call_soon_threadsafe(self._settle, work[0], written)
+
+    def _written(self, work: _Work) -> bool:
         try:
-            self._chain.write([item[0] for item in items], encoded, payloads)
+            self._chain.write(work[1])
         except Exception as error:
             logger.error("journal %s cannot be written: %s", self._name, error, exc_info=not isinstance(error, OSError))
-            self.healthy, self._tried = False, time.monotonic()
+            self.healthy = False
             return False
         return True
 
-    def _release(self, callbacks: list[Done]) -> None:
-        if self._loop is None:
-            _call_all(callbacks)
-            return
-        try:
-            self._loop.call_soon_threadsafe(_call_all, callbacks)
-        except RuntimeError:
-            # The loop is closed: nobody is left to be told.
-            return
-
     def _try_again(self) -> None:
-        """Once a second, whether the disk takes data again."""
-        if time.monotonic() - self._tried < _CHORES_SECONDS:
-            return
-        self._tried = time.monotonic()
+        """Whether the disk takes data again."""
         try:
             self._chain.repair()
         except OSError:
@@ -219,10 +228,12 @@ class JournalWriter:
 
     # --- threads beside it: what may take long, and must not hold up the others -------------------------------------
 
-    def _seal_and_queue(self, item: _Item) -> None:
-        with contextlib.suppress(ValueError, OverflowError, TypeError):  # the writer meets it again, and reports it
+    def _seal_apart(self, item: _Item) -> None:
+        with contextlib.suppress(ValueError, OverflowError, TypeError):  # the encoder meets it again, and reports it
             self._policy.seal(item[0], item[1], os.urandom(_SALT_BYTES))
-        self._queue.put([item])
+        self._sealed.append(item)
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._take_sealed)
 
     def _do_chores(self) -> None:
         while not self._closing.wait(_CHORES_SECONDS):
