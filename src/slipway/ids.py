@@ -30,8 +30,8 @@ def new_id() -> str:
 
 def id_text(value: bytes) -> str:
     """The canonical text of 16 id bytes."""
-    digits = value.hex()
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+    pairs = value.hex("-", 2)
+    return pairs[:4] + pairs[5:29] + pairs[30:34] + pairs[35:]
 
 
 def id_bytes(text: str) -> bytes:

@@ -12,6 +12,7 @@ from slipway.access.decisions import Action, Resource, authorize
 from slipway.access.principals import Principal
 from slipway.errors import InputError, NoSuchAlgorithm, ParsingError
 from slipway.gateway.directory import Directory
+from slipway.journal.records import CallRecord
 from slipway.settings import Settings
 from slipway.types import Version
 
@@ -47,6 +48,7 @@ class Admitted(msgspec.Struct, frozen=True):
     timeout: float  # seconds
     stdout: bool
     output: str
+    record: CallRecord  # what the records of all these calls have in common
 
 
 class Head(msgspec.Struct, frozen=True, gc=False):
@@ -64,8 +66,8 @@ class Admission:
     A client repeats more than these: `heads` holds whole heads of requests, so that one need not even be parsed again.
     """
 
-    def __init__(self, directory: Directory, settings: Settings) -> None:
-        self._directory, self._settings = directory, settings
+    def __init__(self, directory: Directory, settings: Settings, gateway: str) -> None:
+        self._directory, self._settings, self._gateway = directory, settings, gateway
         self._remembered: dict[tuple[bytes, bytes], Admitted] = {}
         self.heads: dict[bytes, Head] = {}
 
@@ -115,7 +117,23 @@ class Admission:
         if options.stdout and not own:
             options = msgspec.structs.replace(options, stdout=False)
         timeout = min(options.timeout or version.scaling.timeout_seconds, self._settings.call_timeout_max_seconds)
-        return Admitted(principal, version, f"{owner}/{name}", timeout, options.stdout, options.output)
+        algorithm = f"{owner}/{name}"
+        record = self._record(principal, algorithm, version)
+        return Admitted(principal, version, algorithm, timeout, options.stdout, options.output, record)
+
+    def _record(self, principal: Principal, algorithm: str, version: Version) -> CallRecord:
+        return CallRecord(
+            time=0.0,
+            call_id=b"",
+            root_id=b"",
+            caller=principal.account.name,
+            origin=principal.account.name,
+            key_id=principal.key_id,
+            algorithm=algorithm,
+            version=version.semantic_version or version.commit,
+            version_id=version.id,
+            gateway=self._gateway,
+        )
 
 
 def split_target(target: bytes) -> tuple[str, str, str]:

@@ -10,6 +10,7 @@ from slipway.gateway.admission import Admitted
 from slipway.gateway.call import Call
 from slipway.gateway.replies import (
     failure_body,
+    json_response,
     raw_result,
     refusal_body,
     refusal_headers,
@@ -72,17 +73,20 @@ class Exchange:
             return response(status, _JSON, extra, refusal_body(call.refusal, request_id))
         if call.failure is not None:
             return response(200, _JSON, self._extra, failure_body(call, request_id, admitted.stdout))
+        if call.result_type == "json" and not admitted.output and not admitted.stdout:
+            return json_response(call, request_id, self._extra)
         if admitted.output == "raw":
             content_type, body = raw_result(call)
             return response(200, content_type, self._extra + b"x-request-id: %b\r\n" % request_id.encode(), body)
         return response(200, _JSON, self._extra, result_body(call, request_id, admitted.stdout))
 
     def _durable(self) -> None:
+        self._call = None  # the two name each other: without this only the collector would free them
         self._reply(self._response)
 
     def _unrecorded(self) -> None:
         """The disk is full: a result that cannot be recorded is not given out."""
-        call = self._call
+        call, self._call = self._call, None
         assert call is not None
         self._reply(refusal(DiskFull("the call cannot be recorded: the disk is full"), self._extra, id_text(call.id)))
 

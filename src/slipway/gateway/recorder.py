@@ -32,32 +32,22 @@ class Recorder:
 
     def record(self, call: Call, admitted: Admitted, phase: Phase, durable: Done, failed: Done) -> None:
         """Record a call that was admitted; `durable` is called once the record is on disk."""
-        version, failure, refusal, place = call.version, call.failure, call.refusal, call.place
-        record = CallRecord(
-            time=time.time(),
-            call_id=call.id,
-            root_id=place.root_id if place else call.id,
-            parent_id=place.parent_id if place else b"",
-            phase=phase,
-            caller=call.caller,
-            origin=place.origin if place else call.caller,
-            key_id=admitted.principal.key_id,
-            algorithm=admitted.name,
-            version=version.semantic_version or version.commit,
-            version_id=version.id,
-            replica=call.replica_id,
-            cold_start=call.cold_start,
-            status=refusal.status if refusal else 200,
-            error_type=failure.error_type if failure else refusal.error_type if refusal else "",
-            duration_us=call.duration_us,
-            queue_us=call.queue_us,
-            cpu_us=call.cpu_us,
-            input_size=len(call.body),
-            input_type=call.content_type,
-            result_size=len(call.result),
-            result_type=call.result_type if call.result else "",
-            gateway=self.gateway,
-        )
+        failure, refusal, place = call.failure, call.refusal, call.place
+        record: CallRecord = admitted.record.__copy__()  # type: ignore[attr-defined]
+        record.time = time.time()
+        record.call_id = record.root_id = call.id
+        record.phase = phase
+        record.replica, record.cold_start = call.replica_id, call.cold_start
+        record.duration_us, record.queue_us, record.cpu_us = call.duration_us, call.queue_us, call.cpu_us
+        record.input_size, record.input_type = len(call.body), call.content_type
+        if call.result:
+            record.result_size, record.result_type = len(call.result), call.result_type
+        if place is not None:
+            record.root_id, record.parent_id, record.origin = place.root_id, place.parent_id, place.origin
+        if failure is not None:
+            record.error_type = failure.error_type
+        elif refusal is not None:
+            record.status, record.error_type = refusal.status, refusal.error_type
         self._journal.append(record, None if phase == "start" else _payload(call), durable, failed)
 
     def refused(

@@ -25,6 +25,22 @@ def response(status: int, content_type: bytes, extra: bytes, body: bytes) -> byt
     return _STATUS[status] + head + body
 
 
+def json_response(call: Call, request_id: str, extra: bytes) -> bytes:
+    """The response to most calls, made in one go: JSON, and nothing of what was printed."""
+    seconds, micros = divmod(call.duration_us, 1_000_000)
+    body = b'{"result":%b,"metadata":{"content_type":"json","duration":%d.%06d},"request_id":"%b"}' % (
+        call.result,
+        seconds,
+        micros,
+        request_id.encode(),
+    )
+    return b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n%b\r\n%b" % (
+        len(body),
+        extra,
+        body,
+    )
+
+
 def parsed(whole: bytes) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
     """Status, headers and body of what `response` has made."""
     head, _, body = whole.partition(b"\r\n\r\n")

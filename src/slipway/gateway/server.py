@@ -59,7 +59,7 @@ async def run(settings: Settings, name: str, listener: socket.socket) -> None:
     )
     journal.start(asyncio.get_running_loop())
     directory = Directory()
-    admission = Admission(directory, settings)
+    admission = Admission(directory, settings, name)
     dispatcher = Dispatcher(name, settings.reply_limit_bytes)
     peers = Peers(settings.run_directory, name, dispatcher.submit, settings.reply_limit_bytes)
     host = host_link(settings.host_socket, name, dispatcher)

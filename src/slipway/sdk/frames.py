@@ -33,6 +33,9 @@ class Frame(NamedTuple):
     body: bytes
 
 
+_new = tuple.__new__  # what `Frame(…)` comes to, without a call of Python's
+
+
 def encode_fields(fields: Dict[str, str]) -> bytes:
     """Key/value pairs: u8 key length, key, u16 value length, value; all UTF-8. Raises ValueError if too long."""
     parts = []
@@ -103,7 +106,7 @@ class Decoder:
             if kind & MORE or self._partial:
                 self._join(frames, kind, call, header, body)
             else:
-                frames.append(Frame(kind, call, header, body))
+                frames.append(_new(Frame, (kind, call, header, body)))
         self._buffer = buffer[position:]
         return frames
 
