@@ -12,6 +12,7 @@ from slipway.access.decisions import Action, Resource, authorize
 from slipway.access.principals import Principal
 from slipway.errors import InputError, NoSuchAlgorithm, ParsingError
 from slipway.gateway.directory import Directory
+from slipway.gateway.usage import Usage, Usages
 from slipway.settings import Settings
 from slipway.types import Version
 
@@ -45,6 +46,7 @@ class Admitted(msgspec.Struct, frozen=True):
     timeout: float  # seconds
     stdout: bool
     output: str
+    usage: Usage  # of the caller's key
 
 
 class Admission:
@@ -53,10 +55,12 @@ class Admission:
     def __init__(self, directory: Directory, settings: Settings) -> None:
         self._directory, self._settings = directory, settings
         self._remembered: dict[tuple[bytes, bytes], Admitted] = {}
+        self._usages = Usages()
 
     def forget(self) -> None:
         """Keys or routes have changed."""
         self._remembered.clear()
+        self._usages.drop_unused()
 
     def admit(self, authorization: bytes, target: bytes) -> Admitted:
         """Who calls what. Raises AuthenticationError, PermissionDenied, NoSuchAlgorithm, NoSuchVersion, InputError."""
@@ -92,7 +96,8 @@ class Admission:
         if options.stdout and not own:
             options = msgspec.structs.replace(options, stdout=False)
         timeout = min(options.timeout or version.scaling.timeout_seconds, self._settings.call_timeout_max_seconds)
-        return Admitted(principal, version, f"{owner}/{name}", timeout, options.stdout, options.output)
+        usage = self._usages.of(principal.key_id, principal.account.id)
+        return Admitted(principal, version, f"{owner}/{name}", timeout, options.stdout, options.output, usage)
 
 
 def split_target(target: bytes) -> tuple[str, str, str]:

@@ -13,6 +13,7 @@ from slipway.gateway.exchange import Exchange, Reply, refusal
 from slipway.gateway.handover import Handover, async_call
 from slipway.gateway.recorder import Recorder
 from slipway.gateway.replies import response, void_body
+from slipway.gateway.usage import Usage, most, over_limit
 from slipway.ids import id_bytes, id_text, new_id_bytes
 from slipway.settings import Settings
 from slipway.wire.handover import Submission
@@ -40,6 +41,7 @@ class Invoker:
     def configure(self, settings: Settings) -> None:
         """Keep at hand what every call needs of the settings."""
         self.body_limit = settings.body_limit_bytes
+        self._key_limit, self._account_limit = most(settings.key_concurrency), most(settings.account_concurrency)
         self._origins = frozenset(origin.encode() for origin in settings.cors_origins)
 
     def invoke(self, target: bytes, headers: Headers, body: bytes, extra: bytes, reply: Reply) -> Exchange | None:
@@ -58,6 +60,9 @@ class Invoker:
             extra += self._allow(origin)
         try:
             admitted = self._admission.admit(authorization, target)
+            usage = admitted.usage
+            if usage.calls >= self._key_limit or usage.account.calls >= self._account_limit:
+                raise over_limit(usage, self._key_limit)
             if not self.recorder.healthy:
                 raise DiskFull("the platform's disk is full: no call can be recorded")
             kind = checked_body(content_type, body)
@@ -71,6 +76,8 @@ class Invoker:
         caller = admitted.principal.account.name
         deadline = arrived + admitted.timeout
         self.in_flight += 1
+        usage.calls += 1
+        usage.account.calls += 1
         call = Call(new_id_bytes(), admitted.version, body, kind, caller, arrived, deadline, exchange)
         call.key_id = admitted.principal.key_id
         exchange.begin(call)
@@ -103,10 +110,14 @@ class Invoker:
     ) -> None:
         """An asynchronous call: its reply leaves when control has it safe."""
         call = async_call(admitted, kind, len(body), self.recorder.gateway, place)
+        usage = admitted.usage if place is None else None
         self.in_flight += 1
+        if usage is not None:
+            usage.calls += 1
+            usage.account.calls += 1
 
         def taken(error: SlipwayError | None) -> None:
-            self.ended()
+            self.ended(usage)
             if error is None:
                 reply(response(200, b"application/json", extra, void_body(call.request_id)))
                 return
@@ -127,9 +138,12 @@ class Invoker:
         """Its caller is gone."""
         self._dispatcher.withdraw(call)
 
-    def ended(self) -> None:
-        """A call has its outcome."""
+    def ended(self, usage: Usage | None) -> None:
+        """A call has its outcome; `usage` is that of its key, if it is a root."""
         self.in_flight -= 1
+        if usage is not None:
+            usage.calls -= 1
+            usage.account.calls -= 1
 
     def answers_origin(self, headers: Headers) -> bool:
         """Whether the reply to such a request carries header lines for a browser's script of another origin."""
