@@ -18,6 +18,7 @@ from slipway.settings import Settings
 
 LIVE = frozenset(
     {
+        "account_concurrency",
         "body_limit_bytes",
         "build_concurrency",
         "build_timeout_seconds",
@@ -32,12 +33,14 @@ LIVE = frozenset(
         "journal_keep_days",
         "keep_days",
         "keep_versions",
+        "key_concurrency",
         "log_level",
         "max_replicas",
         "memory_bytes",
         "offline",
         "payload_keep_days",
         "queue_limit",
+        "waiting_limit_bytes",
     }
 )
 

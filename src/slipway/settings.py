@@ -27,6 +27,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     cors_origins: tuple[str, ...] = ()  # origins that browsers may call from; "*" for all
     body_limit_bytes: int = 10 * 2**20  # of one call; larger inputs go through hosted data
     reply_limit_bytes: int = 64 * 2**20
+    waiting_limit_bytes: int = 256 * 2**20  # of the bodies of all calls that wait in one gateway
+    key_concurrency: int = 0  # calls of one key that one gateway has in flight; 0: any number
+    account_concurrency: int = 1000  # the same of all keys of one account
     call_timeout_seconds: float = 300.0  # where neither caller nor version says otherwise
     call_timeout_max_seconds: float = 3000.0
     drain_seconds: float = 30.0  # how long calls in flight may take at shutdown

@@ -68,6 +68,7 @@ class Scaling(msgspec.Struct, frozen=True, kw_only=True):
     queue_limit: int = 1000  # calls that may wait for the version
     timeout_seconds: float = 300.0  # a call's limit where the caller names none
     load_seconds: float = 120.0  # time that load() may take
+    idempotent: bool = False  # a call may run twice: it is tried once more where its worker ended before answering
 
 
 class Version(msgspec.Struct, frozen=True, kw_only=True):
@@ -246,7 +247,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     """One row of the store's change log: `kind` and `id` name what to read again."""
 
     revision: int
-    kind: Literal["account", "key", "algorithm", "version", "route"]
+    kind: Literal["account", "key", "algorithm", "version", "route", "reservation"]
     id: str
 
 
@@ -263,4 +264,5 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     algorithms: tuple[Algorithm, ...] = ()
     versions: tuple[Version, ...] = ()
     routes: tuple[Route, ...] = ()
+    reservations: tuple[Reservation, ...] = ()
     removed: tuple[tuple[str, str], ...] = ()

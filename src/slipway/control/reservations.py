@@ -1,4 +1,4 @@
-"""Reservations of replicas. They are kept here; scheduling by them comes later."""
+"""Reservations of replicas. The gateways follow them with the routes, and keep what is reserved."""
 
 from __future__ import annotations
 

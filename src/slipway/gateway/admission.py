@@ -12,6 +12,7 @@ from slipway.access.decisions import Action, Resource, authorize
 from slipway.access.principals import Principal
 from slipway.errors import InputError, NoSuchAlgorithm, ParsingError
 from slipway.gateway.directory import Directory
+from slipway.gateway.usage import Usage, Usages
 from slipway.journal.records import CallRecord
 from slipway.settings import Settings
 from slipway.types import Version
@@ -49,6 +50,7 @@ class Admitted(msgspec.Struct, frozen=True):
     stdout: bool
     output: str
     record: CallRecord  # what the records of all these calls have in common
+    usage: Usage  # of the caller's key
 
 
 class Head(msgspec.Struct, frozen=True, gc=False):
@@ -70,11 +72,13 @@ class Admission:
         self._directory, self._settings, self._gateway = directory, settings, gateway
         self._remembered: dict[tuple[bytes, bytes], Admitted] = {}
         self.heads: dict[bytes, Head] = {}
+        self._usages = Usages()
 
     def forget(self) -> None:
         """Keys or routes have changed."""
         self._remembered.clear()
         self.heads.clear()
+        self._usages.drop_unused()
 
     def remember(self, text: bytes, head: Head) -> None:
         """Keep what a head says, unless it is unusually long."""
@@ -119,7 +123,8 @@ class Admission:
         timeout = min(options.timeout or version.scaling.timeout_seconds, self._settings.call_timeout_max_seconds)
         algorithm = f"{owner}/{name}"
         record = self._record(principal, algorithm, version)
-        return Admitted(principal, version, algorithm, timeout, options.stdout, options.output, record)
+        usage = self._usages.of(principal.key_id, principal.account.id)
+        return Admitted(principal, version, algorithm, timeout, options.stdout, options.output, record, usage)
 
     def _record(self, principal: Principal, algorithm: str, version: Version) -> CallRecord:
         return CallRecord(

@@ -94,7 +94,7 @@ class Call:
         self.key_id = ""
         self.place: Place | None = None  # None: it is a root
         self.started = False  # whether its start is on record, so that its end is recorded as that
-        self.children: set[Exchange] | None = None  # what its worker calls on its behalf
+        self.children: set[Exchange] | None = None  # what its worker calls and waits for; None: it has called nothing
         self.sent = 0.0
         self.begun = 0.0  # when its worker accepted it
         self.retried = False
@@ -125,6 +125,10 @@ class Call:
         """Complete with a refusal of the platform."""
         self.refusal = error
         self._complete()
+
+    def try_again(self) -> None:
+        """Its worker was lost: it is as if none had begun it, but for the attempt that is used up."""
+        self.retried, self.owner, self.begun, self.output = True, None, 0.0, b""
 
     def _complete(self) -> None:
         if not self.done:

@@ -59,6 +59,10 @@ class CallOuts:
         except SlipwayError as error:
             reply(_refusal(error))
 
+    def refuse_body(self, limit: int, reply: Reply) -> None:
+        """Answer one whose body was longer than `limit` bytes, and has been dropped."""
+        reply(_refusal(TooLarge(f"the body exceeds {limit} bytes: write it in parts, or from outside")))
+
     def _principal(self, call: Call) -> Principal:
         holder = self._admission.holder(call.key_id)
         algorithm = f"{call.version.owner}/{call.version.algorithm}"
@@ -86,6 +90,8 @@ class CallOuts:
         if parent.place is None and not parent.started:
             parent.started = True
             parent.sink.started(parent)
+        if parent.children is None:
+            parent.children = set()
         if admitted.output == "void":
             self._invoker.hand_over(admitted, kind, body, b"", lambda response: reply(_answer(response)), place)
             return
@@ -95,7 +101,7 @@ class CallOuts:
             reply(_answer(response))
 
         exchange = Exchange(self._invoker, admitted, b"", done)
-        children = parent.children = parent.children or set()
+        children = parent.children
         children.add(exchange)
         deadline = min(arrived + admitted.timeout, parent.deadline)
         call = Call(new_id_bytes(), admitted.version, body, kind, parent.caller, arrived, deadline, exchange)

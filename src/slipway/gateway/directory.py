@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 
 from slipway.access.principals import Principal
 from slipway.errors import AuthenticationError, CapacityError
+from slipway.routing.reservations import Reserved, resolved
 from slipway.routing.table import RouteTable
-from slipway.types import Account, Key, Snapshot, Version
+from slipway.types import Account, Key, Reservation, Snapshot, Version
 
 
 class Directory:
@@ -19,6 +21,7 @@ class Directory:
         self._accounts: dict[str, Account] = {}
         self._keys: dict[bytes, Key] = {}  # by SHA-256
         self._key_hashes: dict[str, bytes] = {}  # by id
+        self._reservations: dict[str, Reservation] = {}  # by id
 
     def apply(self, snapshot: Snapshot) -> bool:
         """Take over a snapshot; False where it is only a heartbeat."""
@@ -30,6 +33,7 @@ class Directory:
             self._accounts.clear()
             self._keys.clear()
             self._key_hashes.clear()
+            self._reservations.clear()
         self._accounts.update((account.id, account) for account in snapshot.accounts)
         for key in snapshot.keys:
             self._forget_key(key.id)
@@ -41,6 +45,9 @@ class Directory:
                 self._forget_key(identity)
             elif kind == "account":
                 self._accounts.pop(identity, None)
+            elif kind == "reservation":
+                self._reservations.pop(identity, None)
+        self._reservations.update((reservation.id, reservation) for reservation in snapshot.reservations)
         self.routes.apply(snapshot)
         return True
 
@@ -70,9 +77,14 @@ class Directory:
         """A version by its id."""
         return self.routes.versions.get(version_id)
 
-    def always_warm(self) -> list[Version]:
-        """Versions that are live and must have replicas without any call."""
-        return [version for version in self.routes.live() if version.scaling.min_replicas > 0]
+    def reserved(self) -> dict[str, Reserved]:
+        """What is reserved, by the id of the version that each reservation means now."""
+        return resolved(self._reservations.values(), self.routes)
+
+    def always_warm(self, reserved: Iterable[str]) -> list[Version]:
+        """Versions that must have replicas without any call: they are live and say so, or are `reserved`."""
+        live = {version.id: version for version in self.routes.live() if version.scaling.min_replicas > 0}
+        return list({**live, **{version_id: self.routes.versions[version_id] for version_id in reserved}}.values())
 
     def _forget_key(self, identity: str) -> None:
         sha256 = self._key_hashes.pop(identity, None)

@@ -12,7 +12,10 @@ from slipway.gateway.call import Call
 from slipway.gateway.queue import VersionQueue
 from slipway.gateway.replica import ReplicaConnection
 from slipway.gateway.tasks import background
+from slipway.gateway.waiting import Holding
 from slipway.routing.ownership import owner_of
+from slipway.routing.reservations import NOTHING, Reserved
+from slipway.settings import Settings
 from slipway.types import Version
 from slipway.wire.link import HostLink
 from slipway.wire.messages import Discard, Exited, Lease, Members, StartFailed
@@ -30,10 +33,13 @@ logger = logging.getLogger(__name__)
 class Dispatcher:
     """Owns this gateway's queues. The host tells it who the gateways are; every one computes the same owners."""
 
-    def __init__(self, name: str, reply_limit: int) -> None:
+    def __init__(self, name: str, settings: Settings) -> None:
         self.name = name
-        self.in_flight = 0
-        self._reply_limit = reply_limit
+        self._holding = Holding(0)
+        self._reserved: dict[str, Reserved] = {}  # by version id
+        self._always_warm: list[Version] = []
+        self.configure(settings)
+        self._reply_limit = settings.reply_limit_bytes
         self._queues: dict[str, VersionQueue] = {}
         self._members: tuple[str, ...] = (name,)
         self._owners: dict[str, str] = {}  # version id → gateway
@@ -41,6 +47,10 @@ class Dispatcher:
         self._host: HostLink
         self._peers: Peers
         self._call_outs: CallOuts
+
+    def configure(self, settings: Settings) -> None:
+        """Take over what the settings bound."""
+        self._holding.limit = settings.waiting_limit_bytes
 
     def connect(self, host: HostLink, peers: Peers, call_outs: CallOuts) -> None:
         """Wire the links, and start sweeping."""
@@ -72,14 +82,23 @@ class Dispatcher:
         """The version's queue, made at its first use."""
         queue = self._queues.get(version.id)
         if queue is None:
-            queue = self._queues[version.id] = VersionQueue(version, self._host)
+            queue = self._queues[version.id] = VersionQueue(version, self._host, self._holding)
         return queue
 
-    def keep_warm(self, versions: list[Version]) -> None:
-        """Make queues for versions that must have replicas without any call, where they belong here."""
-        for version in versions:
+    def keep_warm(self, versions: list[Version], reserved: dict[str, Reserved]) -> None:
+        """These versions must have replicas without any call, and those that are reserved, by version id."""
+        given_up = self._reserved.keys() - reserved.keys()
+        self._always_warm, self._reserved = versions, reserved
+        for version_id in given_up:
+            queue = self._queues.get(version_id)
+            if queue is not None and self._owner(version_id) == self.name:
+                queue.reserve(NOTHING)
+        self._warm()
+
+    def _warm(self) -> None:
+        for version in self._always_warm:
             if self._owner(version.id) == self.name:
-                self.queue(version).sweep(time.monotonic())
+                self.queue(version).reserve(self._reserved.get(version.id, NOTHING))
 
     # --- what the host says -----------------------------------------------------------------------------------------
 
@@ -94,12 +113,13 @@ class Dispatcher:
                 for call in queue.hand_over():
                     self.submit(call)
         self._peers.members(message.names)
+        self._warm()
 
     def leased(self, message: Lease, descriptor: int) -> None:
         """A replica is ready; its socket is ours."""
         queue = self._queues.get(message.version_id)
         connection = socket.socket(fileno=descriptor)
-        if queue is None or not queue.wanted:
+        if queue is None or not queue.demand.wanted:
             connection.close()
             self._host.send(Discard(replica=message.replica, cause="surplus"))
             return
@@ -110,7 +130,8 @@ class Dispatcher:
         loop = asyncio.get_running_loop()
         try:
             await loop.create_unix_connection(
-                lambda: ReplicaConnection(lease, queue, self._reply_limit, self._call_outs), sock=connection
+                lambda: ReplicaConnection(lease, queue, self._reply_limit, self._call_outs, loop.call_soon),
+                sock=connection,
             )
         except OSError as error:
             logger.warning("lease of replica %s failed: %s", lease.replica, error)
@@ -154,6 +175,6 @@ class Dispatcher:
             self._forget_unused()
 
     def _forget_unused(self) -> None:
-        for queue in [queue for queue in self._queues.values() if not queue.wanted and not queue.busy]:
+        for queue in [queue for queue in self._queues.values() if not queue.demand.wanted and not queue.busy]:
             if not queue.replicas and not queue.unsettled:
                 del self._queues[queue.version.id]

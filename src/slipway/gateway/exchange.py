@@ -60,7 +60,7 @@ class Exchange:
 
     def completed(self, call: Call) -> None:
         """The outcome is there: render it, and let it go once its record is on disk."""
-        self._invoker.ended()
+        self._invoker.ended(self._admitted.usage if call.place is None else None)
         self._response = self._render(call)
         phase: Phase = "end" if call.started else "call"
         self._invoker.recorder.record(call, self._admitted, phase, self._durable, self._unrecorded)

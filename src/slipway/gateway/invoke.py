@@ -14,6 +14,7 @@ from slipway.gateway.exchange import Exchange, Reply, refusal
 from slipway.gateway.handover import Handover, async_call
 from slipway.gateway.recorder import Recorder
 from slipway.gateway.replies import response, void_body
+from slipway.gateway.usage import Usage, most, over_limit
 from slipway.ids import id_bytes, id_text, new_id_bytes
 from slipway.settings import Settings
 from slipway.wire.handover import Submission
@@ -41,6 +42,7 @@ class Invoker:
     def configure(self, settings: Settings) -> None:
         """Keep at hand what every call needs of the settings."""
         self.body_limit = settings.body_limit_bytes
+        self._key_limit, self._account_limit = most(settings.key_concurrency), most(settings.account_concurrency)
         self._origins = frozenset(origin.encode() for origin in settings.cors_origins)
 
     def invoke(
@@ -60,7 +62,7 @@ class Invoker:
         try:
             admitted = self._admission.admit(authorization, target)
             said = Head(admitted, input_kind(content_type), len(body), allow)
-            self._check(said.kind, body)
+            self._check(said, body)
         except SlipwayError as error:
             self.refuse(error, target, authorization, extra + allow, reply)
             return None
@@ -78,22 +80,28 @@ class Invoker:
     def invoke_known(self, head: Head, body: bytes, extra: bytes, reply: Reply) -> Exchange | None:
         """Take a request whose head is known; as `invoke`."""
         try:
-            self._check(head.kind, body)
+            self._check(head, body)
         except SlipwayError as error:
             self._refuse_known(error, head.admitted.principal, head.admitted.name, extra + head.allow, reply)
             return None
         return self._begin(head, body, extra, reply)
 
-    def _check(self, kind: str, body: bytes) -> None:
+    def _check(self, head: Head, body: bytes) -> None:
+        usage = head.admitted.usage
+        if usage.calls >= self._key_limit or usage.account.calls >= self._account_limit:
+            raise over_limit(usage, self._key_limit)
         if not self.recorder.healthy:
             raise DiskFull("the platform's disk is full: no call can be recorded")
-        check_body(kind, body)
+        check_body(head.kind, body)
 
     def _begin(self, head: Head, body: bytes, extra: bytes, reply: Reply) -> Exchange:
         admitted = head.admitted
         exchange = Exchange(self, admitted, extra + head.allow if head.allow else extra, reply)
         arrived = time.monotonic()
         self.in_flight += 1
+        usage = admitted.usage
+        usage.calls += 1
+        usage.account.calls += 1
         call = Call(
             new_id_bytes(),
             admitted.version,
@@ -139,10 +147,14 @@ class Invoker:
     ) -> None:
         """An asynchronous call: its reply leaves when control has it safe."""
         call = async_call(admitted, kind, len(body), self.recorder.gateway, place)
+        usage = admitted.usage if place is None else None
         self.in_flight += 1
+        if usage is not None:
+            usage.calls += 1
+            usage.account.calls += 1
 
         def taken(error: SlipwayError | None) -> None:
-            self.ended()
+            self.ended(usage)
             if error is None:
                 reply(response(200, b"application/json", extra, void_body(call.request_id)))
                 return
@@ -163,9 +175,12 @@ class Invoker:
         """Its caller is gone."""
         self._dispatcher.withdraw(call)
 
-    def ended(self) -> None:
-        """A call has its outcome."""
+    def ended(self, usage: Usage | None) -> None:
+        """A call has its outcome; `usage` is that of its key, if it is a root."""
         self.in_flight -= 1
+        if usage is not None:
+            usage.calls -= 1
+            usage.account.calls -= 1
 
     def answers_origin(self, headers: Headers) -> bool:
         """Whether the reply to such a request carries header lines for a browser's script of another origin."""

@@ -12,10 +12,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from slipway.errors import CapacityError, SlipwayError
+from slipway.errors import CallerGone, CapacityError, SlipwayError
 from slipway.gateway.call import Call, Place
 from slipway.gateway.outcomes import GATEWAY_LOST, failure_frame, outcome_from_error, reply_frame
 from slipway.gateway.tasks import background
+from slipway.routing.retry import may_try_again
 from slipway.types import Version
 from slipway.wire.frames import (
     ACCEPTED,
@@ -67,7 +68,10 @@ class PeerLink(asyncio.Protocol):
 
     def withdraw(self, call: Call) -> None:
         """The caller is gone: tell the peer."""
-        if call.id in self._calls and self._transport is not None:
+        if call in self._unsent:
+            self._unsent.remove(call)
+            call.refuse(CallerGone("the caller closed its connection"))
+        elif call.id in self._calls and self._transport is not None:
             self._transport.write(encode(CANCEL, call.id))
 
     def close(self) -> None:
@@ -112,13 +116,13 @@ class PeerLink(asyncio.Protocol):
             self._lost(call)
 
     def _lost(self, call: Call) -> None:
-        if call.begun:
-            call.fail(GATEWAY_LOST)
-        elif call.retried:
-            call.refuse(CapacityError("two gateways were lost before they took the call"))
-        else:
-            call.retried = True
+        if _may_try_again(call):
+            call.try_again()
             self._reroute(call)
+        elif call.begun:
+            call.fail(GATEWAY_LOST)
+        else:
+            call.refuse(CapacityError("two gateways were lost before they took the call"))
 
     def data_received(self, data: bytes) -> None:
         """Frames from the peer."""
@@ -234,6 +238,16 @@ class PeerSession(asyncio.Protocol):
     def _write(self, data: bytes) -> None:
         if self._transport is not None:
             self._transport.write(data)
+
+
+def _may_try_again(call: Call) -> bool:
+    """Only the lost gateway knew what a call below another one has called; of a root it has told that it did."""
+    return may_try_again(
+        accepted=call.begun > 0,
+        retried=call.retried,
+        idempotent=call.version.scaling.idempotent,
+        called_others=call.started or call.place is not None,
+    )
 
 
 def _placed(place: Place | None) -> dict[str, str]:

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
-from typing import Literal, Protocol
+from collections import Counter
+from collections.abc import Iterable
+from typing import Literal
 
-from slipway.errors import CallerGone, CapacityError, DeadlineExceeded, QueueFull
+from slipway.errors import CallerGone, CapacityError, DeadlineExceeded, QueueFull, SlipwayError
 from slipway.gateway.call import Call
+from slipway.gateway.demand import Demand, ToHost
 from slipway.gateway.outcomes import WORKER_LOST
 from slipway.gateway.replica import ReplicaConnection
-from slipway.routing.scaling import Recent, most_replicas, needed_replicas, wanted_replicas
-from slipway.routing.sendahead import FIRST_GUESS_SECONDS, smoothed
+from slipway.gateway.waiting import Holding, WaitingLine
+from slipway.routing.balance import emptiest
+from slipway.routing.batching import ripe
+from slipway.routing.reservations import NOTHING, Reserved, held_back
+from slipway.routing.retry import may_try_again
 from slipway.types import AlgorithmFailure, Version
-from slipway.wire.messages import Discard, Exited, StartFailed, Want
+from slipway.wire.messages import Discard, Exited, StartFailed
 
 _GRAIN_SECONDS = 0.001  # of the loop's clock
 _REASON_SECONDS = 0.3  # how long the host may take to say why a worker ended
@@ -22,29 +27,21 @@ _REASON_SECONDS = 0.3  # how long the host may take to say why a worker ended
 Cause = Literal["timeout", "idle", "protocol", "surplus"]
 
 
-class ToHost(Protocol):
-    """Where a queue sends what it wants of the host."""
-
-    def send(self, message: Want | Discard) -> None:
-        """Send, or drop while the host is away: wants are repeated when it is back."""
-
-
 class VersionQueue:
     """First come, first served over all replicas of the version that this gateway holds."""
 
-    def __init__(self, version: Version, host: ToHost) -> None:
+    def __init__(self, version: Version, host: ToHost, holding: Holding) -> None:
         self.version = version
         self.replicas: list[ReplicaConnection] = []
-        self.waiting: deque[Call] = deque()
-        self.wanted = 0
+        self.waiting = WaitingLine(holding)
+        self.demand = Demand(version, host)
+        self.served = self.demand.served  # a call has taken that many seconds
         self._host = host
         self._failure: AlgorithmFailure | None = None  # why the last start failed
         self._last_call = time.monotonic()
-        self._service_seconds = FIRST_GUESS_SECONDS
-        self._served = False  # whether that was ever measured
-        self._recent = Recent()  # how many replicas were needed
-        self._most = most_replicas(version.scaling)
         self._delay_seconds = version.scaling.max_delay_ms / 1000
+        self._reserved: dict[str, int] = {}  # account → replicas that are left free for it
+        self._direct = not self._delay_seconds  # whether a call may go to a free replica without a look at the others
         self._leaving = False  # the version is another gateway's now
         self._unexplained: dict[str, list[Call]] = {}  # calls of a lost replica, until the host says why
         self._reasons: dict[str, AlgorithmFailure] = {}
@@ -64,37 +61,51 @@ class VersionQueue:
     def submit(self, call: Call) -> None:
         """Hand the call to a replica, or let it wait. It may complete at once, with an error."""
         self._last_call, self._leaving = call.arrived, False
-        if not self.waiting and not self._delay_seconds:
-            replica = self._free_replica()
+        if self._direct and not self.waiting:
+            replica = emptiest(self.replicas)
             if replica is not None:
                 replica.send(call, call.arrived)
                 return
         if self._failure is not None and not self.replicas:
             self._rescale(call.arrived)
             call.fail(self._failure)
-        elif len(self.waiting) >= self.version.scaling.queue_limit:
-            call.refuse(QueueFull(f"{len(self.waiting)} calls wait for this version already"))
+        elif (refusal := self._over_bound(call)) is not None:
+            call.refuse(refusal)
         else:
-            self.waiting.append(call)
-            if self._delay_seconds:
+            self.waiting.enter(call)
+            if not self._direct:
                 self._gather()
-            if self.wanted < self._most:
+            if self.demand.may_grow:
                 self._rescale(call.arrived)
 
+    def _over_bound(self, call: Call) -> SlipwayError | None:
+        if len(self.waiting) >= self.version.scaling.queue_limit:
+            return QueueFull(f"{len(self.waiting)} calls wait for this version already")
+        if not self.waiting.fits(call):
+            return CapacityError("the calls that wait hold as much memory as they may: try again in a moment")
+        return None
+
     def withdraw(self, call: Call) -> None:
-        """The caller is gone: free the place of a call that still waits. One that a worker has is left to end."""
-        if call.owner is None and call in self.waiting:
-            self.waiting.remove(call)
-            call.refuse(CallerGone("the caller closed its connection"))
+        """The caller is gone: free the call's place. A worker that is at it may end it; `sweep` sees to it."""
+        replica = call.owner
+        if call.done:
+            return
+        if replica is not None and call.id in replica.calls:
+            replica.withdraw(call)
+        elif call in self.waiting:
+            self.waiting.leave(call)
+        else:
+            return  # its worker was lost: the host's reason is about to come
+        call.refuse(CallerGone("the caller closed its connection"))
 
     def sweep(self, now: float) -> None:
         """End what is overdue, replace workers that do not stop, and adjust the number of replicas."""
         for call in [call for call in self.waiting if call.deadline <= now]:
-            self.waiting.remove(call)
+            self.waiting.leave(call)
             call.refuse(DeadlineExceeded("no worker took the call within its time"))
         for replica in list(self.replicas):
             self._end_overdue(replica, now)
-        self._notice_long_calls(now)
+        self.demand.lasts(max((replica.longest(now) for replica in self.replicas), default=0.0))
         if not self._leaving:
             self._rescale(now)
         self._give_back_surplus()
@@ -108,13 +119,18 @@ class VersionQueue:
                 call.fail(_timeout(call))
             else:
                 call.refuse(DeadlineExceeded("no worker began the call within its time"))
+        replica.end_abandoned(now)
         if replica.overstayed(now):
             self._discard(replica, "timeout")
 
-    def served(self, seconds: float) -> None:
-        """A call has taken that long."""
-        self._service_seconds = smoothed(self._service_seconds, seconds) if self._served else seconds
-        self._served = True
+    def reserve(self, reserved: Reserved) -> None:
+        """What is reserved of the version has changed: keep that many replicas from now on."""
+        self._leaving = False
+        self._reserved = reserved.callers
+        self._direct = not self._delay_seconds and not self._reserved
+        self.demand.reserve(reserved)
+        self.sweep(time.monotonic())
+        self._send_waiting()
 
     # --- replicas ---------------------------------------------------------------------------------------------------
 
@@ -129,14 +145,11 @@ class VersionQueue:
         if self._delay_seconds and replica.batch > 1 and not self._ripe():
             return
         room = replica.room
-        if room <= 0 or not self.waiting:
+        if room <= 0 or not self.waiting or (self._reserved and not self._bring_forward(replica)):
             return
         now = time.monotonic()
-        while room and self.waiting:
-            call = self.waiting.popleft()
-            if not call.done:
-                replica.send(call, now)
-                room -= 1
+        for call in self.waiting.take(room):
+            replica.send(call, now)
 
     def broken(self, replica: ReplicaConnection) -> None:
         """The replica's stream cannot be read any further."""
@@ -146,14 +159,19 @@ class VersionQueue:
         self._discard(replica, "protocol")
 
     def lost(self, replica: ReplicaConnection) -> None:
-        """The replica is gone. What it had not accepted is tried elsewhere; the rest fails with the host's reason."""
+        """The replica is gone. What it had not accepted, or may run twice, is tried elsewhere once; the rest fails with
+        the host's reason."""
         if replica in self.replicas:
             self.replicas.remove(replica)
         reason = self._reasons.pop(replica.id, None)
         calls = [call for call in replica.calls.values() if not call.done]
         replica.calls.clear()
-        begun = [call for call in calls if call.begun]
-        self._try_elsewhere([call for call in calls if not call.begun])
+        again = [call for call in calls if self._may_try_again(call)]
+        begun = [call for call in calls if call.begun and call not in again]
+        self._try_elsewhere(again)
+        for call in calls:
+            if not call.begun and call not in again:
+                call.refuse(CapacityError("two workers were lost before they took the call"))
         if not begun:
             return
         if reason is not None:
@@ -174,8 +192,7 @@ class VersionQueue:
         if self.replicas:
             return
         self._failure = message.failure
-        waiting, self.waiting = self.waiting, deque()
-        _fail_all(waiting, message.failure)
+        _fail_all(self.waiting.take_all(), message.failure)
 
     def host_lost(self) -> None:
         """The host is gone, and with it the replicas; what they say will come on their sockets."""
@@ -183,80 +200,66 @@ class VersionQueue:
 
     def ask_again(self) -> None:
         """Repeat what is wanted to a host that is back."""
-        if self.wanted:
-            self._host.send(Want(version=self.version, replicas=self.wanted))
+        self.demand.repeat()
 
     def hand_over(self) -> list[Call]:
         """The version is another gateway's now: give up replicas as they fall idle; returns the calls that wait."""
-        self.wanted, self._leaving = 0, True
-        self._host.send(Want(version=self.version, replicas=0))
+        self.reserve(NOTHING)
+        self._leaving = True
+        self.demand.withdraw()
         self._give_back_surplus()
-        waiting, self.waiting = self.waiting, deque()
-        return list(waiting)
+        return self.waiting.take_all()
 
     # --- helpers ----------------------------------------------------------------------------------------------------
 
-    def _free_replica(self) -> ReplicaConnection | None:
-        best, most = None, 0
-        for replica in self.replicas:
-            room = replica.room
-            if room > most:
-                best, most = replica, room
-        return best
-
     def _ripe(self) -> bool:
-        """Whether what waits is a whole batch, or has waited for company as long as it may."""
-        if len(self.waiting) >= self.version.scaling.max_batch:
-            return True
-        return bool(self.waiting) and time.monotonic() >= self.waiting[0].arrived + self._delay_seconds
+        waited = time.monotonic() - self.waiting[0].arrived if self.waiting else 0.0
+        return ripe(len(self.waiting), waited, self.version.scaling.max_batch, self._delay_seconds)
 
     def _gather(self) -> None:
         """Send what has come together, now and when the newest call's time is over."""
-        asyncio.get_running_loop().call_later(self._delay_seconds + _GRAIN_SECONDS, self._send_waiting)
+        if self._delay_seconds:
+            asyncio.get_running_loop().call_later(self._delay_seconds + _GRAIN_SECONDS, self._send_waiting)
         self._send_waiting()
 
     def _send_waiting(self) -> None:
-        while self.waiting:
-            replica = self._free_replica()
-            left = len(self.waiting)
-            if replica is not None:
-                self.freed(replica)
-            if len(self.waiting) == left:
-                return
+        for replica in sorted(self.replicas, key=_room, reverse=True):
+            self.freed(replica)
+
+    def _bring_forward(self, replica: ReplicaConnection) -> bool:
+        """Put the first call that may take this replica in front of the others; False if there is none."""
+        if replica.calls:
+            return True  # it is nobody's any more
+        idle = sum(one.idle for one in self.replicas)
+        running = self._running()
+        refused: set[str] = set()
+        for call in self.waiting:
+            if call.caller not in refused:
+                if idle > held_back(self._reserved, running, call.caller):
+                    self.waiting.bring_forward(call)
+                    return True
+                refused.add(call.caller)
+        return False
+
+    def _running(self) -> Counter[str]:
+        return Counter(call.caller for replica in self.replicas for call in replica.calls.values())
 
     def _rescale(self, now: float) -> None:
-        needed = self._needed(now)
-        wanted = wanted_replicas(
-            self.version.scaling,
-            needed=needed,
-            recently=self._recent.note(needed, now),
-            wanted=self.wanted,
+        self.demand.adjust(
+            now,
+            calls=len(self.waiting) + sum([len(replica.calls) for replica in self.replicas]),
+            replicas=len(self.replicas),
+            held_back=held_back(self._reserved, self._running()) if self._reserved else 0,
             idle_seconds=0.0 if self.busy else now - self._last_call,
+            failing=self._failure is not None,
         )
-        if wanted != self.wanted:
-            self.wanted = wanted
-            self._host.send(Want(version=self.version, replicas=wanted))
-
-    def _needed(self, now: float) -> int:
-        calls = len(self.waiting) + sum([len(replica.calls) for replica in self.replicas])
-        if not self._served:
-            # How many there must be is known once there is one. A call that was answered with the last start's failure
-            # has not waited, and wants a replica all the same.
-            return int(calls > 0 or (self._failure is not None and now - self._last_call < 1))
-        return needed_replicas(calls, self._service_seconds, self.version.scaling.concurrency)
-
-    def _notice_long_calls(self, now: float) -> None:
-        """A call counts for what it has taken so far, also before it has ended."""
-        longest = max((replica.longest(now) for replica in self.replicas), default=0.0)
-        if longest > self._service_seconds:
-            self._served, self._service_seconds = True, longest
 
     def _give_back_surplus(self) -> None:
         """End what is not wanted, those first that were not used for longest, each once it has no call; what another
         gateway wants now is left to it."""
-        surplus = len(self.replicas) - self.wanted
+        surplus = len(self.replicas) - self.demand.wanted
         if surplus > 0:
-            unused = sorted((replica for replica in self.replicas if not replica.calls), key=_last_used)
+            unused = sorted((replica for replica in self.replicas if replica.idle), key=_last_used)
             for replica in unused[:surplus]:
                 self._discard(replica, "surplus" if self._leaving else "idle")
 
@@ -267,14 +270,18 @@ class VersionQueue:
         if replica.transport is not None:
             replica.transport.abort()
 
+    def _may_try_again(self, call: Call) -> bool:
+        return may_try_again(
+            accepted=call.begun > 0,
+            retried=call.retried,
+            idempotent=self.version.scaling.idempotent,
+            called_others=call.children is not None,
+        )
+
     def _try_elsewhere(self, calls: list[Call]) -> None:
         for call in reversed(calls):
-            call.owner = None
-            if call.retried:
-                call.refuse(CapacityError("two workers were lost before they took the call"))
-            else:
-                call.retried = True
-                self.waiting.appendleft(call)
+            call.try_again()
+            self.waiting.enter_first(call)
         for replica in self.replicas:
             self.freed(replica)
 
@@ -286,7 +293,11 @@ def _last_used(replica: ReplicaConnection) -> float:
     return replica.last_used
 
 
-def _fail_all(calls: list[Call] | deque[Call] | tuple[()], failure: AlgorithmFailure) -> None:
+def _room(replica: ReplicaConnection) -> int:
+    return replica.room
+
+
+def _fail_all(calls: Iterable[Call], failure: AlgorithmFailure) -> None:
     for call in calls:
         if call.begun:
             call.duration_us = int((time.monotonic() - call.begun) * 1e6)

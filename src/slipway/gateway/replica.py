@@ -7,6 +7,7 @@ import logging
 import re
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from slipway.gateway.call import Call
@@ -22,6 +23,8 @@ from slipway.wire.frames import (
     CREDIT,
     ERROR,
     LOG,
+    MAX_CHUNK,
+    OVERSIZED,
     REPLY,
     STOP,
     Decoder,
@@ -38,11 +41,15 @@ if TYPE_CHECKING:
     from slipway.gateway.queue import VersionQueue
 
 _CANCEL_GRACE_SECONDS = 0.25
+_ABANDONED_GRACE_SECONDS = 1.0  # a caller that gives up must not cost a worker for a call that is nearly done
 _OUTPUT_LIMIT = 256 * 1024
 
 # Nearly every reply has this header, which is cheaper to match than to decode.
-_usual_reply = re.compile(rb"\x0ccontent_type\0.(json|text|binary)\x02us\0.(\d+)\x06cpu_us\0.(\d+)", re.DOTALL).fullmatch
+_USUAL = rb"\x0ccontent_type\0.(json|text|binary)\x02us\0.(\d+)\x06cpu_us\0.(\d+)"
+_usual_reply = re.compile(_USUAL, re.DOTALL).fullmatch
 _CONTENT_TYPES = {b"json": "json", b"text": "text", b"binary": "binary"}
+
+Soon = Callable[[Callable[[], None]], object]  # the loop's `call_soon`
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +57,7 @@ logger = logging.getLogger(__name__)
 class ReplicaConnection(asyncio.Protocol):
     """Sends calls to one worker and completes them with what comes back."""
 
-    def __init__(self, lease: Lease, queue: VersionQueue, reply_limit: int, call_outs: CallOuts) -> None:
+    def __init__(self, lease: Lease, queue: VersionQueue, reply_limit: int, call_outs: CallOuts, soon: Soon) -> None:
         self.id = lease.replica
         self.calls: dict[bytes, Call] = {}  # in the order in which they were sent
         self.window = lease.concurrency
@@ -62,19 +69,22 @@ class ReplicaConnection(asyncio.Protocol):
         self._lease = lease
         self._credit = max(lease.credit, lease.batch)
         self._service_seconds = FIRST_GUESS_SECONDS
-        self._decoder = Decoder(reply_limit)
+        self._reply_limit = reply_limit
+        self._decoder = Decoder(reply_limit, drop_oversized=True)
         self._cold = lease.cold_start_seconds > 0
         self._cancelled: dict[bytes, float] = {}  # call id → when its worker is killed
         self._heads: dict[tuple[str, str], bytes] = {}
-        self._out: list[bytes] = []  # leaves with the end of this turn of the loop
-        self._loop = asyncio.get_running_loop()
+        self._out: list[bytes] = []  # leaves at the end of this turn of the loop
+        self._soon = soon
         self._handlers: dict[int, Callable[[Frame], None]] = {
-            REPLY: self._replied,
+            REPLY: self._replied if reply_limit >= MAX_CHUNK else self._replied_in_one,
             ACCEPTED: self._accepted,
             ERROR: self._failed,
             LOG: self._printed,
             CREDIT: self._credited,
             CALL_OUT: self._called_out,
+            OVERSIZED | REPLY: self._replied_too_much,
+            OVERSIZED | CALL_OUT: self._called_out_too_much,
         }
 
     # --- from the queue ---------------------------------------------------------------------------------------------
@@ -87,6 +97,11 @@ class ReplicaConnection(asyncio.Protocol):
         if not self.calls and self.batch > self.window:
             return self.batch
         return self.window - len(self.calls)
+
+    @property
+    def idle(self) -> bool:
+        """Whether it is at nothing, not even at a call that was given up."""
+        return not self.calls and self.room > 0
 
     def send(self, call: Call, now: float) -> None:
         """Send a call; it completes when the worker answers, its time is over or the worker is lost.
@@ -104,11 +119,22 @@ class ReplicaConnection(asyncio.Protocol):
         timeout = b"\x0atimeout_ms" + len(remaining).to_bytes(2, "big") + remaining
         self._write(encode(CALL, call.id, head + timeout, call.body))
 
-    def cancel(self, call: Call, now: float) -> None:
+    def cancel(self, call: Call, now: float, grace: float = _CANCEL_GRACE_SECONDS) -> None:
         """Give up a call that its worker has begun: the worker is killed unless it ends it within the grace."""
         self.calls.pop(call.id, None)
-        self._cancelled[call.id] = now + _CANCEL_GRACE_SECONDS
+        self._cancelled[call.id] = now + grace
         self._write(encode(CANCEL, call.id))
+
+    def withdraw(self, call: Call) -> None:
+        """Tell the worker that nobody waits for the call any more. It stays in the worker's hands until it ends."""
+        self._write(encode(CANCEL, call.id))
+
+    def end_abandoned(self, now: float) -> None:
+        """Have the worker killed in a while if all that it has begun are calls whose callers are gone."""
+        begun = [call for call in self.calls.values() if call.begun]
+        if begun and self.transport is not None and all(call.done for call in begun):
+            for call in begun:
+                self.cancel(call, now, _ABANDONED_GRACE_SECONDS)
 
     def overstayed(self, now: float) -> bool:
         """Whether a cancelled call's grace is over."""
@@ -126,9 +152,9 @@ class ReplicaConnection(asyncio.Protocol):
             self.transport.close()
 
     def _write(self, data: bytes) -> None:
-        if not self._out:
-            self._loop.call_soon(self._flush)
         self._out.append(data)
+        if len(self._out) == 1:
+            self._soon(self._flush)
 
     def _flush(self) -> None:
         out, self._out = self._out, []
@@ -192,6 +218,18 @@ class ReplicaConnection(asyncio.Protocol):
         trace = frame.body.decode("utf-8", "replace")
         call.fail(AlgorithmFailure(error_type=fields["type"], message=fields["message"], stack_trace=trace))
 
+    def _replied_in_one(self, frame: Frame) -> None:
+        """The decoder measures what comes in several chunks."""
+        handle = self._replied if len(frame.body) <= self._reply_limit else self._replied_too_much
+        handle(frame)
+
+    def _replied_too_much(self, frame: Frame) -> None:
+        call = self._take(frame.call)
+        if call is not None:
+            self._account_fields(call, decode_fields(frame.header))
+            message = f"the result exceeds {self._reply_limit} bytes: write it to hosted data and return its address"
+            call.fail(AlgorithmFailure(error_type="TooLargeError", message=message))
+
     def _printed(self, frame: Frame) -> None:
         call = self.calls.get(frame.call)
         if call is not None and len(call.output) < _OUTPUT_LIMIT:
@@ -204,12 +242,16 @@ class ReplicaConnection(asyncio.Protocol):
         """Its worker asks for something on behalf of a call; one that is over is answered with a refusal."""
         fields = decode_fields(frame.header)
         number = fields.pop("number")
-
-        def answer(answer: Answer) -> None:
-            head = {**answer.headers, "number": number, "status": str(answer.status)}
-            self._write(encode(CALL_OUT_REPLY, frame.call, encode_fields(head), answer.body))
-
+        answer = partial(self._answer, frame.call, number)
         self._call_outs.take(self.calls.get(frame.call), fields, frame.body, answer)
+
+    def _called_out_too_much(self, frame: Frame) -> None:
+        number = decode_fields(frame.header)["number"]
+        self._call_outs.refuse_body(self._reply_limit, partial(self._answer, frame.call, number))
+
+    def _answer(self, identity: bytes, number: str, answer: Answer) -> None:
+        head = {**answer.headers, "number": number, "status": str(answer.status)}
+        self._write(encode(CALL_OUT_REPLY, identity, encode_fields(head), answer.body))
 
     def _take(self, identity: bytes) -> Call | None:
         self._cancelled.pop(identity, None)

@@ -60,8 +60,9 @@ async def run(settings: Settings, name: str, listener: socket.socket) -> None:
     journal.start(asyncio.get_running_loop())
     directory = Directory()
     admission = Admission(directory, settings, name)
-    dispatcher = Dispatcher(name, settings.reply_limit_bytes)
-    peers = Peers(settings.run_directory, name, dispatcher.submit, settings.reply_limit_bytes)
+    dispatcher = Dispatcher(name, settings)
+    longest = max(settings.reply_limit_bytes, settings.body_limit_bytes)
+    peers = Peers(settings.run_directory, name, dispatcher.submit, longest)
     host = host_link(settings.host_socket, name, dispatcher)
     handover = Handover(settings.internal_socket)
     invoker = Invoker(settings, admission, dispatcher, Recorder(journal, name), handover)
@@ -71,7 +72,8 @@ async def run(settings: Settings, name: str, listener: socket.socket) -> None:
     def apply(snapshot: Snapshot) -> None:
         if directory.apply(snapshot):
             admission.forget()
-            dispatcher.keep_warm(directory.always_warm())
+            reserved = directory.reserved()
+            dispatcher.keep_warm(directory.always_warm(reserved), reserved)
 
     await peers.listen(dispatcher.submit_here, dispatcher.withdraw, directory.version)
     host.start()
@@ -81,6 +83,7 @@ async def run(settings: Settings, name: str, listener: socket.socket) -> None:
     def configure() -> None:
         invoker.configure(settings)
         application.configure(settings)
+        dispatcher.configure(settings)
 
     live.on_change(configure)
     try:

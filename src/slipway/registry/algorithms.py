@@ -103,11 +103,11 @@ async def lock(connection: AsyncConnection, algorithm_id: str) -> None:
 
 
 async def delete(connection: AsyncConnection, algorithm_id: str) -> None:
-    """Remove an algorithm with its versions, builds and route; the caller removes what lies in files."""
-    versions = await connection.scalars(
-        select(schema.versions.c.id).where(schema.versions.c.algorithm_id == algorithm_id)
-    )
-    changes.record(connection, "version", versions.all())
+    """Remove an algorithm with all that is kept of it; the caller removes what lies in files."""
+    versions = select(schema.versions.c.id).where(schema.versions.c.algorithm_id == algorithm_id)
+    reservations = select(schema.reservations.c.id).where(schema.reservations.c.algorithm_id == algorithm_id)
+    changes.record(connection, "version", (await connection.scalars(versions)).all())
+    changes.record(connection, "reservation", (await connection.scalars(reservations)).all())
     await connection.execute(delete_from(_table).where(_table.c.id == algorithm_id))
     changes.record(connection, "route", algorithm_id)
     changes.record(connection, "algorithm", algorithm_id)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from sqlalchemy import ColumnElement, Select, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from slipway.registry import accounts as accounts_table
-from slipway.registry import algorithms, changes, members, schema, versions
+from slipway.registry import algorithms, changes, members, reservations, schema, versions
 from slipway.registry.rows import chunks, fetch_all
-from slipway.types import Account, Algorithm, Key, Route, Snapshot, Version
+from slipway.types import Account, Algorithm, Key, Reservation, Route, Snapshot, Version
 
 T = TypeVar("T")
 
@@ -31,6 +31,7 @@ async def full(connection: AsyncConnection) -> Snapshot:
         algorithms=tuple(await fetch_all(connection, algorithms.selection(), Algorithm)),
         versions=tuple(await fetch_all(connection, versions.selection(), Version)),
         routes=tuple(await fetch_all(connection, select(schema.routes), Route)),
+        reservations=tuple(await fetch_all(connection, reservations.selection(), Reservation)),
     )
 
 
@@ -49,7 +50,7 @@ async def increment(connection: AsyncConnection, after: int) -> Snapshot:
 
 
 async def _named(connection: AsyncConnection, revision: int, named: Iterable[tuple[str, str]]) -> Snapshot:
-    ids: dict[str, list[str]] = {"account": [], "key": [], "algorithm": [], "version": [], "route": []}
+    ids: dict[str, list[str]] = {kind: [] for kind in get_args(changes.ChangeKind)}
     for kind, identity in named:
         ids[kind].append(identity)
     t = schema
@@ -59,8 +60,10 @@ async def _named(connection: AsyncConnection, revision: int, named: Iterable[tup
     owned = await _fetch(connection, algorithms.selection(), t.algorithms.c.id, ids["algorithm"], Algorithm)
     built = await _fetch(connection, versions.selection(), t.versions.c.id, ids["version"], Version)
     routes = await _fetch(connection, select(t.routes), t.routes.c.algorithm_id, ids["route"], Route)
+    reserved = await _fetch(connection, reservations.selection(), t.reservations.c.id, ids["reservation"], Reservation)
     found = {("route", route.algorithm_id) for route in routes}
-    for kind, records in (("account", accounts), ("key", keys), ("algorithm", owned), ("version", built)):
+    named_by_id = (("account", accounts), ("key", keys), ("algorithm", owned), ("version", built))
+    for kind, records in (*named_by_id, ("reservation", reserved)):
         found.update((kind, record.id) for record in records)
     return Snapshot(
         revision=revision,
@@ -69,6 +72,7 @@ async def _named(connection: AsyncConnection, revision: int, named: Iterable[tup
         algorithms=tuple(owned),
         versions=tuple(built),
         routes=tuple(routes),
+        reservations=tuple(reserved),
         removed=tuple(pair for kind in ids for pair in ((kind, i) for i in ids[kind]) if pair not in found),
     )
 

@@ -52,6 +52,7 @@ class ScalingSection(msgspec.Struct, frozen=True, kw_only=True):
     queue_limit: Count | None = None
     timeout_seconds: Positive | None = None
     load_seconds: Positive | None = None
+    idempotent: bool = False
 
 
 class ModelSection(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,1 +1,4 @@
-"""Pure decisions of the request flow: routes, version selection, ownership, send-ahead, scaling. No I/O, no clock."""
+"""Pure decisions of the request flow: routes, versions, owners, balance, batches, retries, scaling, reservations.
+
+No I/O, no clock.
+"""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from slipway.routing.reservations import NOTHING, Reserved
 from slipway.types import Scaling
 
 _DRAIN_SECONDS = 0.005
@@ -19,21 +20,34 @@ def needed_replicas(calls: int, service_seconds: float, concurrency: int) -> int
     return math.ceil(calls * service_seconds / (drained_seconds * concurrency) - 1e-9)
 
 
-def most_replicas(scaling: Scaling) -> int:
-    """The number that is never exceeded."""
-    return max(1, scaling.max_replicas, scaling.min_replicas)
+def fewest_replicas(scaling: Scaling, reserved: Reserved = NOTHING) -> int:
+    """The number that there always is; what is reserved for single callers comes on top."""
+    return max(scaling.min_replicas, reserved.everyone) + sum(reserved.callers.values())
 
 
-def wanted_replicas(scaling: Scaling, *, needed: int, recently: int, wanted: int, idle_seconds: float) -> int:
-    """The number of replicas to ask for, between `min_replicas` and `max_replicas`.
+def most_replicas(scaling: Scaling, reserved: Reserved = NOTHING) -> int:
+    """The number that is never exceeded: reservations for single callers take nothing from the others' maximum."""
+    return max(1, scaling.max_replicas, scaling.min_replicas, reserved.everyone) + sum(reserved.callers.values())
+
+
+def wanted_replicas(
+    scaling: Scaling,
+    *,
+    needed: int,
+    recently: int,
+    wanted: int,
+    idle_seconds: float,
+    loading: int = 0,
+    reserved: Reserved = NOTHING,
+) -> int:
+    """The number of replicas to ask for, between the fewest and the most.
 
     Up at once to what is `needed`; down no further than the most that was needed `recently`, and to one; back to the
-    minimum when no call came for `idle_seconds`. `wanted` is what was asked for last.
+    fewest when no call came for `idle_seconds`; never below those that are `loading`, whose start would have been for
+    nothing. `wanted` is what was asked for last.
     """
-    floor = scaling.min_replicas
-    if not needed and idle_seconds >= scaling.idle_seconds:
-        return floor
-    return min(most_replicas(scaling), max(floor, needed, min(wanted, max(1, recently))))
+    kept = 0 if not needed and idle_seconds >= scaling.idle_seconds else max(needed, min(wanted, max(1, recently)))
+    return min(most_replicas(scaling, reserved), max(fewest_replicas(scaling, reserved), loading, kept))
 
 
 class Recent:

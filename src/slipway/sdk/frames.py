@@ -15,6 +15,7 @@ NO_CALL = bytes(16)  # the call id of frames that belong to no call
 # protocol version, kind (its high bit: more chunks follow), header bytes, body bytes, call id
 HEADER = struct.Struct("!BBHI16s")
 MORE = 0x80
+OVERSIZED = 0x100  # added to the kind of a frame whose body was dropped; never on the wire
 
 HELLO, READY, CREDIT, CALL, ACCEPTED, REPLY, ERROR, STREAM_ITEM, STREAM_END = range(1, 10)
 CALL_OUT, CALL_OUT_REPLY, LOG, CANCEL, STOP = range(11, 16)
@@ -83,13 +84,17 @@ def encode(kind: int, call: bytes = NO_CALL, header: bytes = b"", body: bytes = 
 class Decoder:
     """Turns the bytes of a stream into frames, joining the chunks of each call."""
 
-    def __init__(self, max_body: int = 64 * 1024 * 1024) -> None:
+    def __init__(self, max_body: int = 64 * 1024 * 1024, drop_oversized: bool = False) -> None:
         self._buffer = b""
         self._partial: Dict[Tuple[int, bytes], Tuple[bytes, List[bytes], int]] = {}
         self._max_body = max_body
+        self._drop_oversized = drop_oversized
 
     def feed(self, data: bytes) -> List[Frame]:
-        """The frames that `data` completes. Raises ProtocolError on a wrong version or an oversized body."""
+        """The frames that `data` completes. Raises ProtocolError on a wrong version or an oversized body.
+
+        With `drop_oversized` a body over the limit is not kept, and its frame comes out as of kind OVERSIZED | kind.
+        """
         buffer = self._buffer + data if self._buffer else data
         frames: List[Frame] = []
         position, size = 0, len(buffer)
@@ -114,10 +119,13 @@ class Decoder:
         key = (kind & ~MORE, call)
         first_header, chunks, size = self._partial.pop(key, (header, [], 0))
         size += len(body)
-        if size > self._max_body:
-            raise ProtocolError(f"body exceeds {self._max_body} bytes")
         chunks.append(body)
+        oversized = size > self._max_body
+        if oversized:
+            if not self._drop_oversized:
+                raise ProtocolError(f"body exceeds {self._max_body} bytes")
+            chunks.clear()
         if kind & MORE:
             self._partial[key] = (first_header, chunks, size)
         else:
-            frames.append(Frame(key[0], call, first_header, b"".join(chunks)))
+            frames.append(Frame(key[0] | (OVERSIZED if oversized else 0), call, first_header, b"".join(chunks)))

@@ -209,15 +209,17 @@ def test_garbage_is_answered_400_and_closed(deployed: Deployed) -> None:
 
 def test_a_caller_that_leaves_is_recorded_and_frees_its_place(deployed: Deployed) -> None:
     before = time.time()
+    worker = call(deployed, {"do": "pid"}).json()["result"]
     with socket.create_connection(("127.0.0.1", deployed.platform.port), timeout=20) as connection:
-        body = b'{"do":"sleep","seconds":0.3}'
+        body = b'{"do":"sleep","seconds":60}'
         connection.sendall(head(deployed, f"Content-Length: {len(body)}") + body)
 
     def recorded() -> bool:
         entries = (entry.record for entry in read_all(deployed.platform.data / "journal", before))
-        return any(isinstance(record, CallRecord) and record.duration_us > 200_000 for record in entries)
+        return any(isinstance(record, CallRecord) and record.status == 499 for record in entries)
 
     assert eventually(recorded)
+    assert eventually(lambda: not Path(f"/proc/{worker}").exists())
     assert call(deployed, 1).json()["result"] == 1
 
 

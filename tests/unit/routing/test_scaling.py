@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import heapq
 import statistics
-from dataclasses import dataclass, field
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slipway.routing.scaling import Recent, needed_replicas, wanted_replicas
+from slipway.routing.reservations import Reserved
+from slipway.routing.scaling import Recent, fewest_replicas, most_replicas, needed_replicas, wanted_replicas
 from slipway.types import Scaling
+from tests.unit.routing.simulation import Simulation
 
 SCALING = Scaling(min_replicas=1, max_replicas=8, idle_seconds=60)
 
@@ -54,59 +54,109 @@ def test_what_was_needed_is_forgotten_after_30_to_60_seconds() -> None:
     assert recent.note(0, 1000.0) == 0
 
 
-@dataclass
-class Simulation:
-    """An open loop of calls of equal length, on replicas that take a while to start; times in seconds."""
-
-    rate: float
-    service: float
-    start: float = 0.01
-    wanted: int = 1
-    changes: int = 0
-    free: list[float] = field(default_factory=lambda: [0.0])  # when each replica is free again
-    waits: list[float] = field(default_factory=list)
-    _recent: Recent = field(default_factory=Recent)
-    _ends: list[float] = field(default_factory=list)
-
-    def run(self, began: float, seconds: float) -> None:
-        """Calls at the rate, one after the other to the replica that is free first."""
-        for number in range(int(self.rate * seconds)):
-            now = began + number / self.rate
-            while self._ends and self._ends[0] <= now:
-                heapq.heappop(self._ends)
-            begins = max(now, min(self.free))
-            self.free[self.free.index(min(self.free))] = begins + self.service
-            heapq.heappush(self._ends, begins + self.service)
-            self.waits.append(begins - now)
-            self._scale(now)
-
-    def _scale(self, now: float) -> None:
-        needed = needed_replicas(len(self._ends), self.service, 1)
-        recently = self._recent.note(needed, now)
-        wanted = wanted_replicas(SCALING, needed=needed, recently=recently, wanted=self.wanted, idle_seconds=0)
-        if wanted != self.wanted:
-            self.changes += 1
-            self.wanted = wanted
-        self.free += [now + self.start] * (wanted - len(self.free))
-        self.free = sorted(self.free)[-wanted:]
+def test_reservations_for_everyone_are_a_minimum_and_those_for_callers_come_on_top() -> None:
+    scaling = Scaling(min_replicas=1, max_replicas=4)
+    reserved = Reserved(everyone=3, callers={"ann": 2, "bob": 1})
+    assert (fewest_replicas(scaling, reserved), most_replicas(scaling, reserved)) == (6, 7)
+    assert most_replicas(scaling, Reserved(everyone=9)) == 9
 
 
-def test_a_burst_from_one_call_a_second_to_a_thousand_waits_a_moment() -> None:
-    burst = Simulation(rate=1000, service=0.005)
-    burst.run(0.0, 30.0)
-    assert statistics.quantiles(burst.waits, n=100)[98] < 0.005
-    assert max(burst.waits) < 0.05
+def test_what_is_loading_is_not_given_up_even_when_nobody_calls_any_more() -> None:
+    scaling = Scaling(max_replicas=8, idle_seconds=60)
+    assert wanted_replicas(scaling, needed=0, recently=0, wanted=8, idle_seconds=100, loading=3) == 3
 
 
-@settings(deadline=None, max_examples=50)
-@given(st.floats(1, 2000), st.floats(0.0001, 0.5))
+counts = st.integers(0, 50)
+scalings = st.builds(
+    lambda least, more, idle: Scaling(min_replicas=least, max_replicas=max(1, least + more), idle_seconds=idle),
+    st.integers(0, 10),
+    st.integers(0, 20),
+    st.floats(0.1, 600),
+)
+all_reserved = st.builds(
+    Reserved, everyone=st.integers(0, 10), callers=st.dictionaries(st.sampled_from("ab"), st.integers(1, 5))
+)
+
+
+@given(scalings, all_reserved, counts, counts, counts, counts, counts, st.floats(0, 1000))
+def test_the_number_is_between_fewest_and_most_enough_and_grows_with_the_load(
+    scaling: Scaling, reserved: Reserved, needed: int, more: int, recently: int, wanted: int, loading: int, idle: float
+) -> None:
+    def decide(needed: int) -> int:
+        return wanted_replicas(
+            scaling,
+            needed=needed,
+            recently=recently,
+            wanted=wanted,
+            idle_seconds=idle,
+            loading=loading,
+            reserved=reserved,
+        )
+
+    most = most_replicas(scaling, reserved)
+    assert fewest_replicas(scaling, reserved) <= decide(needed) <= most
+    assert decide(needed) >= min(most, max(needed, loading))
+    assert decide(needed) <= decide(needed + more)
+
+
+@given(counts, counts, st.floats(0, 100), st.integers(1, 32))
+def test_what_is_needed_grows_with_the_calls_and_is_never_more_than_one_for_each(
+    calls: int, more: int, service: float, concurrency: int
+) -> None:
+    needed = needed_replicas(calls, service, concurrency)
+    assert 0 <= needed <= calls
+    assert needed <= needed_replicas(calls + more, service, concurrency)
+
+
+@given(st.lists(st.tuples(st.floats(0, 40), st.integers(0, 12)), min_size=1, max_size=40))
+def test_it_falls_no_further_than_what_was_needed_in_the_last_half_minute(steps: list[tuple[float, int]]) -> None:
+    now, wanted, recent = 0.0, 0, Recent()
+    needs: list[tuple[float, int]] = []
+    for pause, needed in steps:
+        now += pause
+        needs.append((now, needed))
+        recently = recent.note(needed, now)
+        wanted = wanted_replicas(SCALING, needed=needed, recently=recently, wanted=wanted, idle_seconds=0)
+        lately = max(need for when, need in needs if now - when < 30)
+        before = max(need for when, need in needs if now - when <= 90)  # 60 where it is asked every second
+        assert min(8, max(1, lately)) <= wanted <= min(8, max(1, before))
+
+
+def test_a_step_to_a_thousand_calls_a_second_and_back() -> None:
+    simulation = Simulation(SCALING, service=0.005)
+    simulation.load(rate=1, seconds=20)
+    assert simulation.wanted == 1
+    simulation.load(rate=1000, seconds=30)
+    burst = simulation.waits[20:]
+    assert len(burst) == 30_000
+    assert statistics.quantiles(burst, n=100)[98] < 0.015
+    assert max(burst) < 0.1
+    assert simulation.wanted >= 5  # 1,000 calls/s of 5 ms, by Little's law
+    assert [level for _, level in simulation.levels] == sorted(level for _, level in simulation.levels)
+    simulation.load(rate=1, seconds=29)
+    assert simulation.level(since=50)[0] >= 5  # another burst would find them
+    simulation.load(rate=1, seconds=60)
+    assert simulation.wanted == 1
+
+
+def test_after_the_last_call_it_goes_back_to_none() -> None:
+    simulation = Simulation(Scaling(max_replicas=8, idle_seconds=60), service=0.005)
+    simulation.load(rate=1000, seconds=1)
+    assert simulation.wanted >= 5
+    simulation.load(rate=0, seconds=59)
+    assert simulation.wanted >= 1
+    simulation.load(rate=0, seconds=2)
+    assert simulation.wanted == 0
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.floats(1, 1000), st.floats(0.0001, 0.5))
 def test_a_steady_load_that_fits_is_served_and_the_number_settles(rate: float, service: float) -> None:
-    steady = Simulation(rate=rate, service=service)
-    steady.run(0.0, 5.0)
+    steady = Simulation(SCALING, service)
+    steady.load(rate, 3.0)
+    first, changes = len(steady.waits), len(steady.levels)
+    steady.load(rate, 3.0)
     assert 1 <= steady.wanted <= SCALING.max_replicas
-    first = steady.changes
-    steady.run(5.0, 5.0)
-    assert steady.changes - first <= SCALING.max_replicas  # it only grows: nothing is given back within 30 s
+    assert len(steady.levels) - changes <= SCALING.max_replicas  # it only grows: nothing is given back within 30 s
     if rate * service < 6:
-        late = steady.waits[len(steady.waits) // 2 :]
-        assert statistics.fmean(late or [0.0]) <= max(0.02, 2 * service)
+        assert statistics.fmean(steady.waits[first:] or [0.0]) <= max(0.02, 2 * service)
