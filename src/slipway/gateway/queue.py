@@ -19,7 +19,7 @@ from slipway.wire.messages import Discard, Exited, StartFailed, Want
 _GRAIN_SECONDS = 0.001  # of the loop's clock
 _REASON_SECONDS = 0.3  # how long the host may take to say why a worker ended
 
-Cause = Literal["timeout", "idle", "protocol", "surplus"]
+Cause = Literal["timeout", "idle", "protocol", "surplus", "reclaimed"]
 
 
 class ToHost(Protocol):
@@ -38,7 +38,7 @@ class VersionQueue:
         self.waiting: deque[Call] = deque()
         self.wanted = 0
         self._host = host
-        self._failure: AlgorithmFailure | None = None  # why the last start failed
+        self._failure: AlgorithmFailure | CapacityError | None = None  # why the last start failed
         self._last_call = time.monotonic()
         self._service_seconds = FIRST_GUESS_SECONDS
         self._served = False  # whether that was ever measured
@@ -71,7 +71,7 @@ class VersionQueue:
                 return
         if self._failure is not None and not self.replicas:
             self._rescale(call.arrived)
-            call.fail(self._failure)
+            _fail_all([call], self._failure)
         elif len(self.waiting) >= self.version.scaling.queue_limit:
             call.refuse(QueueFull(f"{len(self.waiting)} calls wait for this version already"))
         else:
@@ -174,9 +174,9 @@ class VersionQueue:
         """No replica could be started: whoever waits is told at once."""
         if self.replicas:
             return
-        self._failure = message.failure
+        self._failure = CapacityError(message.failure.message) if message.no_room else message.failure
         waiting, self.waiting = self.waiting, deque()
-        _fail_all(waiting, message.failure)
+        _fail_all(waiting, self._failure)
 
     def host_lost(self) -> None:
         """The host is gone, and with it the replicas; what they say will come on their sockets."""
@@ -186,6 +186,19 @@ class VersionQueue:
         """Repeat what is wanted to a host that is back."""
         if self.wanted:
             self._host.send(Want(version=self.version, replicas=self.wanted))
+
+    def spare(self) -> list[ReplicaConnection]:
+        """Replicas that the host may have back: without a call, and beyond the minimum."""
+        least = 0 if self._leaving else self.version.scaling.min_replicas
+        unused = [] if self.waiting else [replica for replica in self.replicas if not replica.calls]
+        return sorted(unused, key=_last_used)[: max(0, len(self.replicas) - least)]
+
+    def give_back(self, replica: ReplicaConnection) -> None:
+        """Give up an idle replica; until there is another call, nobody shall take its place."""
+        self.wanted = min(self.wanted, len(self.replicas) - 1)
+        self._recent = Recent()
+        self._host.send(Want(version=self.version, replicas=self.wanted))
+        self._discard(replica, "reclaimed")
 
     def hand_over(self) -> list[Call]:
         """The version is another gateway's now: give up replicas as they fall idle; returns the calls that wait."""
@@ -287,8 +300,11 @@ def _last_used(replica: ReplicaConnection) -> float:
     return replica.last_used
 
 
-def _fail_all(calls: list[Call] | deque[Call] | tuple[()], failure: AlgorithmFailure) -> None:
+def _fail_all(calls: list[Call] | deque[Call] | tuple[()], failure: AlgorithmFailure | CapacityError) -> None:
     for call in calls:
+        if isinstance(failure, CapacityError):
+            call.refuse(failure)
+            continue
         if call.begun:
             call.duration_us = int((time.monotonic() - call.begun) * 1e6)
         call.fail(failure)
