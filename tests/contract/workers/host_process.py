@@ -1,4 +1,4 @@
-"""A host by itself, on the loop that the platform uses: `python -m tests.contract.workers.host_process DATA OPTIONS`."""
+"""A host by itself, on the platform's loop: `python -m tests.contract.workers.host_process DATA OPTIONS` (JSON)."""
 
 from __future__ import annotations
 
