@@ -18,7 +18,7 @@ import msgspec
 from slipway.connection import AlgorithmFailed, ClientError, Connection
 from slipway.credentials import find_credentials
 from slipway.hosted_data import HostedData
-from slipway.resources import AccountInfo, AlgorithmInfo, BuildInfo, CallResult, KeyInfo, Page, RequestInfo
+from slipway.resources import AccountInfo, AlgorithmInfo, BuildInfo, CallResult, Execution, KeyInfo, Page, RequestInfo
 from slipway.types import Callability
 
 __all__ = ["AlgorithmFailed", "Client", "ClientError"]
@@ -108,6 +108,11 @@ class Client:
         """The newest versions first."""
         wanted = {} if published is None else {"published": str(published).lower()}
         return self._results(AlgorithmInfo, f"{_path(algorithm)}/versions", {"limit": str(limit), **wanted})
+
+    def execution(self, algorithm: str, version: str) -> Execution:
+        """What a version, by commit hash or number, runs in, how it starts and why so, and what it may take."""
+        path = f"{_path(algorithm)}/versions/{_part(version)}/execution"
+        return self._connection.decoded(Execution, "GET", path)
 
     def publish(
         self,

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from slipway.types import BuildStatus, ContentType
+from slipway.types import BuildStatus, ContentType, Resources, Scaling, Start
 
 
 class AccountInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +40,32 @@ class VersionInfo(msgspec.Struct, frozen=True, kw_only=True):
     sample_input: str = ""
     sample_output: str = ""
     environment: str = ""
+    created_at: str | None = None  # ISO 8601, UTC
+    published_at: str | None = None
+
+
+class EnvironmentInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """What versions run in."""
+
+    digest: str
+    interpreter_version: str = ""
+    hardware: str = "cpu"
+    trusted: bool = False  # by an administrator: all owners share one zygote
+
+
+class Execution(msgspec.Struct, frozen=True, kw_only=True):
+    """A version, what it runs in, how its replicas start and why so, and what they may take."""
+
+    semantic_version: str | None = None  # None until published
+    git_hash: str
+    version_uuid: str
+    entry: str = ""  # source file with `apply`
+    language: str = ""
+    start: Start = Start()
+    environment: EnvironmentInfo
+    resources: Resources = Resources()
+    scaling: Scaling = Scaling()
+    sample_input: str = ""
     created_at: str | None = None  # ISO 8601, UTC
     published_at: str | None = None
 

@@ -54,6 +54,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     idle_seconds: float = 300.0  # for versions that do not say
     queue_limit: int = 1000  # for versions that do not say
     memory_bytes: int = 2 * 2**30  # for versions that do not say
+    host_memory_bytes: int = 0  # that all workers may take; 0: the machine's, or the control group's, less a reserve
+    zygote_idle_seconds: float = 900.0  # how long zygotes and templates are kept without a worker
 
     @property
     def root(self) -> Path:

@@ -10,6 +10,7 @@ Callability = Literal["public", "private"]
 Language = Literal["python"]
 ContentType = Literal["json", "text", "binary", "void"]
 BuildStatus = Literal["in-progress", "succeeded", "failed"]
+StartMode = Literal["loaded", "environment", "fresh"]
 JobState = Literal["queued", "running", "succeeded", "failed"]
 
 
@@ -71,6 +72,16 @@ class Scaling(msgspec.Struct, frozen=True, kw_only=True):
     idempotent: bool = False  # a call may run twice: it is tried once more where its worker ended before answering
 
 
+class Start(msgspec.Struct, frozen=True, kw_only=True):
+    """How a version's replicas start, as its build has found: forked with the model loaded, forked from its
+    environment's zygote and loaded then, or as fresh processes."""
+
+    mode: StartMode = "environment"
+    reason: str = "it was built before this was tried"
+    load_seconds: float = 0.0  # that import and `load()` took; 0: not measured
+    memory_bytes: int = 0  # proportional set size of one that is loaded; 0: not measured
+
+
 class Version(msgspec.Struct, frozen=True, kw_only=True):
     """One built commit of an algorithm, immutable but for its publication. All that starting a replica needs."""
 
@@ -89,6 +100,7 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     trusted: bool = False  # the environment is trusted by an administrator: one zygote for all owners
     resources: Resources = Resources()
     scaling: Scaling = Scaling()
+    start: Start = Start()
     release_notes: str = ""
     sample_input: str = ""
     sample_output: str = ""

@@ -60,6 +60,12 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], empty:
     console.print(table, markup=False, width=width) if console.is_terminal else _print_wide(table)
 
 
+def print_pairs(pairs: Iterable[tuple[str, str]]) -> None:
+    """Names and values for a person, one a line."""
+    for name, value in pairs:
+        say(f"{name:16} {' '.join(value.split())}")
+
+
 def _print_wide(table: Table) -> None:
     wide = Console(width=1000, highlight=False)
     with wide.capture() as captured:

@@ -90,9 +90,11 @@ async def _host(context: Context) -> dict[str, Any]:
     try:
         inspected = await context.hosts.inspect(2.0)
     except (CapacityError, TimeoutError):
-        return {"host": "down", "zygotes": 0, "replicas": []}
+        return {"host": "down", "zygotes": 0, "templates": 0, "replicas": []}
     replicas = [{name: getattr(one, name) for name in one.__struct_fields__} for one in inspected.replicas]
-    return {"host": "up", "zygotes": inspected.zygotes, "replicas": replicas}
+    memory = {"taken_bytes": inspected.memory_bytes, "limit_bytes": inspected.memory_limit_bytes}
+    parents = {"zygotes": inspected.zygotes, "templates": inspected.templates}
+    return {"host": "up", **parents, "worker_memory": memory, "replicas": replicas}
 
 
 def _usage(context: Context) -> list[dict[str, Any]]:

@@ -6,11 +6,12 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
+import msgspec
 from fastapi import Request
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from slipway.registry import builds, versions
-from slipway.types import Algorithm, Build, Version
+from slipway.types import Algorithm, Build, Environment, Version
 
 _SCM = {"id": "internal", "provider": "internal", "default": True, "enabled": True}
 
@@ -48,6 +49,24 @@ def version_info(version: Version) -> dict[str, Any]:
         "environment": version.environment,
         "created_at": utc(version.created_at),
         "published_at": utc(version.published_at),
+    }
+
+
+def execution_object(version: Version, environment: Environment) -> dict[str, Any]:
+    """What a version's replicas run in, how they start, and what they may take."""
+    return {
+        **version_info(version),
+        "entry": version.entry,
+        "language": version.language,
+        "start": msgspec.to_builtins(version.start),
+        "environment": {
+            "digest": environment.digest,
+            "interpreter_version": environment.interpreter_version,
+            "hardware": environment.hardware,
+            "trusted": environment.trusted,
+        },
+        "resources": msgspec.to_builtins(version.resources),
+        "scaling": msgspec.to_builtins(version.scaling),
     }
 
 

@@ -13,9 +13,9 @@ from slipway.access.principals import Principal
 from slipway.control.algorithms import may_inspect
 from slipway.control.authentication import may
 from slipway.control.context import Context, Ctx
-from slipway.control.rendering import algorithm_object, build_object, page
-from slipway.errors import NoSuchBuild, NoSuchVersion
-from slipway.registry import algorithms, builds, versions
+from slipway.control.rendering import algorithm_object, build_object, execution_object, page
+from slipway.errors import NoSuchBuild, NoSuchVersion, NotFound
+from slipway.registry import algorithms, builds, environments, versions
 from slipway.types import Build
 
 router = APIRouter(prefix="/v1/algorithms/{owner}/{name}", tags=["versions and builds"])
@@ -56,6 +56,20 @@ async def get_version(
         if found.callability != "public" and not may_inspect(principal, owner):
             raise NoSuchVersion(f"No such version: {version[:100]}")
         return await algorithm_object(connection, algorithm, found)
+
+
+@router.get("/versions/{version}/execution")
+async def get_execution(
+    owner: str, name: str, version: str, context: Ctx, principal: Principal = may(Action.INSPECT)
+) -> dict[str, Any]:
+    """What one version runs in, how its replicas start and why so, and what they may take."""
+    async with context.store.read() as connection:
+        algorithm = await algorithms.get(connection, owner, name)
+        found = await versions.get(connection, algorithm.id, version)
+        environment = await environments.get(connection, found.environment)
+    if environment is None:
+        raise NotFound("there is no such environment")
+    return execution_object(found, environment)
 
 
 @router.get("/builds")

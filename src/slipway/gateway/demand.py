@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from slipway.routing.reservations import NOTHING, Reserved
-from slipway.routing.scaling import Recent, most_replicas, needed_replicas, wanted_replicas
+from slipway.routing.scaling import Recent, fewest_replicas, most_replicas, needed_replicas, wanted_replicas
 from slipway.routing.sendahead import FIRST_GUESS_SECONDS, smoothed
 from slipway.types import Version
 from slipway.wire.messages import Discard, Want
@@ -35,6 +35,11 @@ class Demand:
     def may_grow(self) -> bool:
         """Whether more could be asked for."""
         return self.wanted < self._most
+
+    @property
+    def least(self) -> int:
+        """How many there always are."""
+        return fewest_replicas(self._version.scaling, self._reserved)
 
     def reserve(self, reserved: Reserved) -> None:
         """What is reserved of the version has changed; the next `adjust` heeds it."""
@@ -75,6 +80,12 @@ class Demand:
         if wanted != self.wanted:
             self.wanted = wanted
             self._host.send(Want(version=self._version, replicas=wanted))
+
+    def give_back(self, replicas: int) -> None:
+        """The host needs the room: until there is another call, no more than that many are wanted."""
+        self.wanted = min(self.wanted, replicas)
+        self._recent = Recent()
+        self._host.send(Want(version=self._version, replicas=self.wanted))
 
     def repeat(self) -> None:
         """Tell a host that is back."""

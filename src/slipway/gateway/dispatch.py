@@ -6,6 +6,8 @@ import asyncio
 import logging
 import socket
 import time
+from heapq import nsmallest
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from slipway.gateway.call import Call
@@ -18,7 +20,7 @@ from slipway.routing.reservations import NOTHING, Reserved
 from slipway.settings import Settings
 from slipway.types import Version
 from slipway.wire.link import HostLink
-from slipway.wire.messages import Discard, Exited, Lease, Members, StartFailed
+from slipway.wire.messages import Discard, Exited, GiveBack, Lease, Members, StartFailed
 
 if TYPE_CHECKING:
     from slipway.gateway.callouts import CallOuts
@@ -146,6 +148,12 @@ class Dispatcher:
         """A replica could not be started."""
         if queue := self._queues.get(message.version_id):
             queue.start_failed(message)
+
+    def give_back(self, message: GiveBack) -> None:
+        """The host is short of memory: let go of idle replicas, those first that were not used for longest."""
+        spare = [(replica.last_used, queue, replica) for queue in self._queues.values() for replica in queue.spare()]
+        for _, queue, replica in nsmallest(message.replicas, spare, key=itemgetter(0)):
+            queue.give_back(replica)
 
     def host_back(self) -> None:
         """A host is there again: repeat what is wanted."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from slipway.gateway.dispatch import Dispatcher
 from slipway.wire.link import HostLink
-from slipway.wire.messages import Exited, Join, Lease, Members, StartFailed, ToGateway
+from slipway.wire.messages import Exited, GiveBack, Join, Lease, Members, StartFailed, ToGateway
 
 
 def host_link(path: Path, name: str, dispatcher: Dispatcher) -> HostLink:
@@ -22,6 +22,8 @@ def host_link(path: Path, name: str, dispatcher: Dispatcher) -> HostLink:
             dispatcher.exited(message)
         elif isinstance(message, StartFailed):
             dispatcher.start_failed(message)
+        elif isinstance(message, GiveBack):
+            dispatcher.give_back(message)
         for descriptor in descriptors:
             os.close(descriptor)
 

@@ -24,7 +24,7 @@ from slipway.wire.messages import Discard, Exited, StartFailed
 _GRAIN_SECONDS = 0.001  # of the loop's clock
 _REASON_SECONDS = 0.3  # how long the host may take to say why a worker ended
 
-Cause = Literal["timeout", "idle", "protocol", "surplus"]
+Cause = Literal["timeout", "idle", "protocol", "surplus", "reclaimed"]
 
 
 class VersionQueue:
@@ -37,7 +37,7 @@ class VersionQueue:
         self.demand = Demand(version, host)
         self.served = self.demand.served  # a call has taken that many seconds
         self._host = host
-        self._failure: AlgorithmFailure | None = None  # why the last start failed
+        self._failure: AlgorithmFailure | CapacityError | None = None  # why the last start failed
         self._last_call = time.monotonic()
         self._delay_seconds = version.scaling.max_delay_ms / 1000
         self._reserved: dict[str, int] = {}  # account → replicas that are left free for it
@@ -68,7 +68,7 @@ class VersionQueue:
                 return
         if self._failure is not None and not self.replicas:
             self._rescale(call.arrived)
-            call.fail(self._failure)
+            _fail_all([call], self._failure)
         elif (refusal := self._over_bound(call)) is not None:
             call.refuse(refusal)
         else:
@@ -191,8 +191,8 @@ class VersionQueue:
         """No replica could be started: whoever waits is told at once."""
         if self.replicas:
             return
-        self._failure = message.failure
-        _fail_all(self.waiting.take_all(), message.failure)
+        self._failure = CapacityError(message.failure.message) if message.no_room else message.failure
+        _fail_all(self.waiting.take_all(), self._failure)
 
     def host_lost(self) -> None:
         """The host is gone, and with it the replicas; what they say will come on their sockets."""
@@ -201,6 +201,17 @@ class VersionQueue:
     def ask_again(self) -> None:
         """Repeat what is wanted to a host that is back."""
         self.demand.repeat()
+
+    def spare(self) -> list[ReplicaConnection]:
+        """Replicas that the host may have back: without a call, and beyond the minimum."""
+        least = 0 if self._leaving else self.demand.least
+        unused = [] if self.waiting else [replica for replica in self.replicas if not replica.calls]
+        return sorted(unused, key=_last_used)[: max(0, len(self.replicas) - least)]
+
+    def give_back(self, replica: ReplicaConnection) -> None:
+        """Give up an idle replica; until there is another call, nobody shall take its place."""
+        self.demand.give_back(len(self.replicas) - 1)
+        self._discard(replica, "reclaimed")
 
     def hand_over(self) -> list[Call]:
         """The version is another gateway's now: give up replicas as they fall idle; returns the calls that wait."""
@@ -297,8 +308,11 @@ def _room(replica: ReplicaConnection) -> int:
     return replica.room
 
 
-def _fail_all(calls: Iterable[Call], failure: AlgorithmFailure) -> None:
+def _fail_all(calls: Iterable[Call], failure: AlgorithmFailure | CapacityError) -> None:
     for call in calls:
+        if isinstance(failure, CapacityError):
+            call.refuse(failure)
+            continue
         if call.begun:
             call.duration_us = int((time.monotonic() - call.begun) * 1e6)
         call.fail(failure)

@@ -6,7 +6,7 @@ from sqlalchemy import Column, ForeignKey, Index, LargeBinary, MetaData, Table, 
 from sqlalchemy.schema import SchemaItem
 
 from slipway.registry.columns import Flag, Json, Seconds, WholeNumber
-from slipway.types import Arm, Permissions, Resources, Scaling
+from slipway.types import Arm, Permissions, Resources, Scaling, Start
 
 # Every constraint has a name on both databases, so that a later migration can change it.
 NAMING = {
@@ -111,6 +111,7 @@ versions = _table(
     _text("sample_output"),
     _seconds("created_at"),
     _seconds("published_at", nullable=True),
+    Column("start", Json(Start), nullable=False, server_default=text("'{}'")),
     UniqueConstraint("algorithm_id", "semantic_version"),
     Index(None, "algorithm_id", "commit"),
     Index(None, "algorithm_id", "created_at", "id"),

@@ -49,9 +49,14 @@ class Hosts:
         self._link.stop()
         self._forget()
 
-    async def check(self, version: Version, sample: bytes | None, timeout_seconds: float | None = None) -> Checked:
-        """Start one replica, load it and call the sample input (JSON). Raises HostLost, TimeoutError."""
-        message = Check(request=new_id(), version=version, sample=sample)
+    async def check(
+        self, version: Version, sample: bytes | None, timeout_seconds: float | None = None, cuda: bool = False
+    ) -> Checked:
+        """Start one replica, load it and call the sample input (JSON). Raises HostLost, TimeoutError.
+
+        `cuda`: its environment is for such hardware.
+        """
+        message = Check(request=new_id(), version=version, sample=sample, cuda=cuda)
         async with asyncio.timeout(timeout_seconds):
             answer: Checked = await self._ask(message)
         return answer

@@ -7,10 +7,11 @@ import contextlib
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
-from slipway.errors import BuildFailed
+from slipway.errors import BuildFailed, CapacityError
 from slipway.registry import environments
 from slipway.registry.files import Files
 from slipway.registry.store import Store
@@ -28,7 +29,13 @@ from slipway.release.requirements import read_requirements
 from slipway.release.source import Sources
 from slipway.release.trees import make_read_only, remove_tree
 from slipway.settings import Settings
-from slipway.types import Algorithm, Build, Environment, Version
+from slipway.types import Algorithm, Build, Environment, Start, StartMode, Version
+
+STARTS: Final[dict[StartMode, str]] = {
+    "loaded": "forked with its model loaded",
+    "environment": "forked from its environment's zygote",
+    "fresh": "as fresh processes",
+}
 
 
 class Built(msgspec.Struct, frozen=True):
@@ -79,8 +86,10 @@ class Pipeline:
             steps.note("source to bytecode")
         version = _version(build, algorithm, manifest, directory, await self._as_trusted(environment))
         with steps.step("check"):
-            await self._check(version, manifest, log)
+            start = await self._check(version, manifest, environment, log)
             steps.note("loads" + (" and answers its sample input" if manifest.sample_input else ""))
+        version = msgspec.structs.replace(version, start=start)
+        log.write(f"starts {STARTS[start.mode]}: {start.reason}")
         return Built(version, environment, manifest.on_push, steps.seconds)
 
     def directory(self, build: Build) -> Path:
@@ -123,14 +132,17 @@ class Pipeline:
         await self._hosts.run(command, directory, surroundings, timeout_seconds=300.0, output=log.write)
         await asyncio.to_thread(make_read_only, directory)
 
-    async def _check(self, version: Version, manifest: Manifest, log: BuildLog) -> None:
+    async def _check(self, version: Version, manifest: Manifest, environment: Environment, log: BuildLog) -> Start:
         sample = manifest.sample_input.encode() if manifest.sample_input else None
-        checked = await self._hosts.check(version, sample)
+        checked = await self._hosts.check(version, sample, cuda=environment.hardware == "cuda")
+        if checked.no_room and checked.failure is not None:
+            raise CapacityError(checked.failure.message)
         for line in checked.output.splitlines():
             log.write(f"           {line}")
         if checked.failure is not None:
             log.write(checked.failure.stack_trace.replace(f"{version.directory}/", ""))
             raise BuildFailed(diagnosis.explain_check(checked.failure, version.directory, sample is not None))
+        return checked.start
 
 
 class _Steps:

@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from slipway.types import AlgorithmFailure, Version
+from slipway.types import AlgorithmFailure, Start, Version
 
 STOPPED = "the worker was stopped"  # so begins the message where the platform itself has ended a worker
 
@@ -36,7 +36,7 @@ class Discard(Message, frozen=True, kw_only=True):
     """Stop this replica, which the gateway will not use again."""
 
     replica: str
-    cause: Literal["timeout", "idle", "protocol", "surplus"]
+    cause: Literal["timeout", "idle", "protocol", "surplus", "reclaimed"]
 
 
 # --- from the host to a gateway -------------------------------------------------------------------------------------
@@ -73,6 +73,13 @@ class StartFailed(Message, frozen=True, kw_only=True):
     version_id: str
     failure: AlgorithmFailure
     retry_after_seconds: float
+    no_room: bool = False  # the version is not at fault: nothing more fits on the host
+
+
+class GiveBack(Message, frozen=True, kw_only=True):
+    """Memory is short: discard so many idle replicas, as `reclaimed`, those first that were not used for longest."""
+
+    replicas: int
 
 
 # --- from control ---------------------------------------------------------------------------------------------------
@@ -84,6 +91,7 @@ class Check(Message, frozen=True, kw_only=True):
     request: str
     version: Version
     sample: bytes | None = None  # JSON
+    cuda: bool = False  # its environment is for such hardware, which no process may touch before it is forked
 
 
 class Run(Message, frozen=True, kw_only=True):
@@ -118,6 +126,8 @@ class Checked(Message, frozen=True, kw_only=True):
     failure: AlgorithmFailure | None
     seconds: float
     output: str = ""  # what loading printed, at most 32 KiB
+    start: Start = Start()  # how its replicas may start
+    no_room: bool = False  # it could not be tried
 
 
 class Ran(Message, frozen=True, kw_only=True):
@@ -146,8 +156,11 @@ class Inspected(Message, frozen=True, kw_only=True):
     request: str
     replicas: tuple[Replica, ...]
     zygotes: int
+    templates: int = 0
+    memory_bytes: int = 0  # that all of these take, as last measured
+    memory_limit_bytes: int = 0  # that they may take
 
 
 ToHost = Join | Want | Discard | Check | Run | Cancel | Inspect
-ToGateway = Members | Lease | Exited | StartFailed
+ToGateway = Members | Lease | Exited | StartFailed | GiveBack
 ToControl = Members | Checked | Ran | Inspected

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import signal
 import socket
+import time
 from collections.abc import Coroutine
 from typing import Any
 
@@ -13,9 +14,12 @@ from slipway.settings import Settings
 from slipway.wire.channel import listen
 from slipway.workers.fleet import Fleet, OnEvent
 from slipway.workers.leases import Leases
+from slipway.workers.memory import bytes_for_workers, machine_bytes
+from slipway.workers.room import Room
 from slipway.workers.sessions import Session
 
 _WATCH_SECONDS = 0.5
+_ASK_SECONDS = 0.05
 
 logger = logging.getLogger(__name__)
 
@@ -38,8 +42,11 @@ class Host:
 
     def __init__(self, settings: Settings, on_event: OnEvent) -> None:
         self._leases = Leases(self._background)
-        self._fleet = Fleet(settings, on_event, self._leases.ended)
+        self._room = Room(settings.host_memory_bytes or bytes_for_workers(machine_bytes()), self._relieve)
+        self._fleet = Fleet(settings, self._room, on_event, self._leases.ended)
+        self._zygote_idle_seconds = settings.zygote_idle_seconds
         self._leases.attach(self._fleet)
+        self._asked_at = 0.0  # when gateways were last asked for idle replicas
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: socket.socket | None = None
 
@@ -67,14 +74,37 @@ class Host:
         except OSError as error:
             logger.warning("a connection could not be taken: %s", error)
             return
-        Session(connection, self._fleet, self._leases, self._background)
+        Session(connection, self._fleet, self._leases, self._room, self._background)
 
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(_WATCH_SECONDS)
             self._fleet.enforce_memory()
+            await self._room.measure(self._fleet.known_as)
+            self._room.relieve()
             self._leases.drop_stale_spares()
-            self._fleet.drop_idle_zygotes()
+            self._drop_idle_parents()
+
+    def _drop_idle_parents(self) -> None:
+        """End zygotes and templates that had no worker for long."""
+        stale = time.monotonic() - self._zygote_idle_seconds
+        for since, _, end in [*self._fleet.templates.idle(), *self._fleet.nursery.idle()]:
+            if since < stale:
+                end()
+
+    def _relieve(self, short: int) -> None:
+        """Free so many bytes, or ask for it: what was not used for longest goes first, what gateways hold last."""
+        fleet = self._fleet
+        idle = [*fleet.templates.idle(), *fleet.nursery.idle(), *self._leases.idle()]
+        for _, key, end in sorted(idle, key=lambda one: one[0]):
+            if short <= 0:
+                return
+            short -= self._room.size(key)
+            end()
+        now = time.monotonic()
+        if short > 0 and now - self._asked_at > _ASK_SECONDS:
+            self._asked_at = now
+            self._leases.reclaim(max(1, short // self._room.usual_bytes))
 
     def _background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)

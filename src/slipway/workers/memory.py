@@ -1,6 +1,11 @@
-"""What processes take of the machine's memory, as Linux tells it."""
+"""What processes take of the machine's memory, and what there is of it, as Linux tells it."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+_LEAST_RESERVE = 512 * 2**20
 
 
 def own_bytes(pid: int) -> int:
@@ -11,6 +16,40 @@ def own_bytes(pid: int) -> int:
 def proportional_bytes(pid: int) -> int:
     """Resident memory, shared pages divided among those that share them (PSS); 0 where it is gone. About 1 ms."""
     return _sum(f"/proc/{pid}/smaps_rollup", ("Pss:",))
+
+
+def available_bytes() -> int:
+    """What the machine could give without swapping."""
+    return _sum("/proc/meminfo", ("MemAvailable:",))
+
+
+def bytes_for_workers(machine_bytes: int) -> int:
+    """What a host takes at most where nobody says: all but a sixteenth, and half a GiB at least, for everything else;
+    half of a machine that is too small for that."""
+    return max(machine_bytes // 2, machine_bytes - max(_LEAST_RESERVE, machine_bytes // 16))
+
+
+def machine_bytes() -> int:
+    """The machine's memory, or what the control group of this process, or one above it, may take of it."""
+    limits = [_sum("/proc/meminfo", ("MemTotal:",))]
+    for file in _limit_files(Path("/proc/self/cgroup").read_text()):
+        try:
+            limits.append(int(file.read_text()))
+        except (OSError, ValueError):
+            pass  # not there, or "max"
+    return min(limits)
+
+
+def _limit_files(cgroups: str) -> Iterator[Path]:
+    """Where version 1 and 2 keep the limits of this process's group and those above; a container sees its own only."""
+    for line in cgroups.splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers not in ("", "memory"):
+            continue
+        root = Path("/sys/fs/cgroup") / controllers
+        name = "memory.limit_in_bytes" if controllers else "memory.max"
+        group = root / path.lstrip("/")
+        yield from (folder / name for folder in (group, *group.parents) if folder.is_relative_to(root))
 
 
 def _sum(path: str, names: tuple[str, ...]) -> int:

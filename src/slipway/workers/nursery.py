@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import socket
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,13 +13,15 @@ from slipway.settings import Settings
 from slipway.types import Version
 from slipway.workers.preload import known_modules, remember_modules
 from slipway.workers.processes import WorkerProcess, follow
+from slipway.workers.room import Room
 from slipway.workers.runtimes.install import install_runtimes
 from slipway.workers.sandbox import launch, worker_environment
-from slipway.workers.zygotes import CannotFork, Zygote, ZygoteLost
+from slipway.workers.zygotes import CannotFork, Forker, Zygote, ZygoteLost
 
 _WORKER = "slipway.workers.runtimes.python.worker"
 _LOG_BYTES = 10 * 2**20
-_ZYGOTE_IDLE_SECONDS = 900.0
+
+Place = tuple[str, str]  # environment and owner; no owner where it is trusted
 
 logger = logging.getLogger(__name__)
 
@@ -27,12 +29,12 @@ logger = logging.getLogger(__name__)
 class Nursery:
     """The zygotes of this host, and the way to a new process."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._environments = settings.environments_directory
-        self._logs = settings.logs_directory
+    def __init__(self, settings: Settings, room: Room) -> None:
+        self._environments, self._logs, self._room = settings.environments_directory, settings.logs_directory, room
         self._runtime = install_runtimes(settings.runtimes_directory)
-        self._zygotes: dict[tuple[str, str], Zygote] = {}  # environment and owner; no owner where it is trusted
-        self._unforkable: set[str] = set()  # environments
+        self._zygotes: dict[Place, Zygote] = {}
+        self._unforkable: dict[str, str] = {}  # environments, and why
+        self._known: dict[str, dict[str, None]] = {}  # by environment: modules to import ahead, in their order
         self._logs.mkdir(parents=True, exist_ok=True)
 
     @property
@@ -40,16 +42,41 @@ class Nursery:
         """How many there are."""
         return len(self._zygotes)
 
-    async def start(self, version: Version, name: str, process: WorkerProcess) -> socket.socket:
-        """Have `process` born for the version, waiting for its hello; the platform's end of its socket. Raises OSError.
+    def why_fresh(self, version: Version) -> str:
+        """Why its replicas cannot be forked from a zygote; empty where they can, as far as is known."""
+        if version.resources.cpu > 1:
+            return f"it wants {version.resources.cpu:g} processors"
+        return self._unforkable.get(version.environment, "")
 
-        `name` is the replica's.
+    def supposed_bytes(self, version: Version) -> int:
+        """What one more replica, and its zygote where there is none, are likely to take."""
+        fresh = bool(self.why_fresh(version))
+        place = _place(version)
+        zygote = 0 if fresh or place in self._zygotes else self._room.supposed_of_zygote(_key(place))
+        return self._room.supposed(version, fresh) + zygote
+
+    @contextlib.contextmanager
+    def held(self, version: Version) -> Iterator[None]:
+        """Its zygote is not ended meanwhile, should there be one."""
+        with contextlib.ExitStack() as stack:
+            if (zygote := self._zygotes.get(_place(version))) is not None:
+                stack.enter_context(zygote.held())
+            yield
+
+    async def start(
+        self, version: Version, name: str, process: WorkerProcess, parent: Forker | None = None, baseline: int = 0
+    ) -> socket.socket:
+        """Have `process` born for the version, waiting for its hello; the platform's end of its socket.
+
+        `name` is the replica's. With a `parent` that has the version loaded it is forked from there: raises CannotFork
+        and ZygoteLost then. Raises OSError.
         """
-        near, far = socket.socketpair()
-        near.setblocking(False)
+        near, far = _pair()
         try:
-            with far, _open_log(self._logs / f"{version.owner}.{version.algorithm}.log") as log:
-                if not await self._fork(version, name, process, far, log):
+            with far, self._log(version) as log:
+                if parent is not None:
+                    await parent.fork(name, process, (far.fileno(), log.fileno()), baseline)
+                elif not await self._fork(version, name, process, far, log):
                     self._start_fresh(version, process, far, log)
         except BaseException:
             near.close()
@@ -57,42 +84,72 @@ class Nursery:
             raise
         return near
 
+    async def start_template(
+        self, version: Version, name: str, process: WorkerProcess
+    ) -> tuple[socket.socket, socket.socket]:
+        """Fork a template from the environment's zygote: the platform's ends of its socket and of its channel.
+
+        Raises CannotFork, ZygoteLost, OSError.
+        """
+        near, far = _pair()
+        channel, far_channel = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            with far, far_channel, self._log(version) as log:
+                descriptors = (far.fileno(), log.fileno(), far_channel.fileno())
+                await self._fork_from_zygote(version, name, process, descriptors)
+        except BaseException:
+            near.close()
+            channel.close()
+            process.kill()
+            raise
+        return near, channel
+
     def learned(self, version: Version, modules: Sequence[str]) -> None:
         """Loading told which modules the environment's zygote should have."""
-        known = remember_modules(self._environments, version.environment, modules)
+        known = self._modules(version.environment)
+        if not known.keys() >= set(modules):
+            known.update(dict.fromkeys(remember_modules(self._environments, version.environment, modules)))
         zygote = self._zygotes.get(_place(version))
         if zygote is not None:
             zygote.preload(known)
 
-    def drop_idle(self) -> None:
-        """End zygotes that have had no worker for a quarter of an hour."""
-        stale = time.monotonic() - _ZYGOTE_IDLE_SECONDS
-        for place, zygote in list(self._zygotes.items()):
-            if zygote.idle_since is not None and zygote.idle_since < stale:
-                del self._zygotes[place]
-                zygote.stop()
+    def idle(self) -> Iterator[tuple[float, str, Callable[[], None]]]:
+        """Zygotes without workers: since when, under which key their memory is counted, and how to end them."""
+        for place, zygote in self._zygotes.items():
+            if zygote.idle_since is not None:
+                yield zygote.idle_since, _key(place), lambda place=place: self._drop(place)  # type: ignore[misc]
 
     def stop(self) -> None:
         """Kill all zygotes, and with them the workers that they forked."""
-        for zygote in self._zygotes.values():
-            zygote.stop()
-        self._zygotes.clear()
+        for place in list(self._zygotes):
+            self._drop(place)
 
     async def _fork(
         self, version: Version, name: str, process: WorkerProcess, far: socket.socket, log: BinaryIO
     ) -> bool:
-        if version.environment in self._unforkable or version.resources.cpu > 1:
-            return False
         try:
-            await self._zygote(version).fork(name, process, far, log.fileno())
-        except CannotFork as reason:
-            logger.warning("environment %s: %s; its workers start fresh", version.environment[:12], reason)
-            self._unforkable.add(version.environment)
+            await self._fork_from_zygote(version, name, process, (far.fileno(), log.fileno()))
+        except CannotFork:
             return False
-        except (ZygoteLost, OSError) as error:
+        except ZygoteLost as error:
             logger.warning("environment %s has no zygote: %s", version.environment[:12], error)
             return False
         return True
+
+    async def _fork_from_zygote(
+        self, version: Version, name: str, process: WorkerProcess, descriptors: Sequence[int]
+    ) -> None:
+        if reason := self.why_fresh(version):
+            raise CannotFork(reason)
+        zygote = self._zygote(version)
+        try:
+            await zygote.fork(name, process, descriptors)
+        except CannotFork as reason:
+            logger.warning("environment %s: %s; its workers start fresh", version.environment[:12], reason)
+            self._unforkable[version.environment] = str(reason)
+            if zygote.idle_since is not None and self._zygotes.get(_place(version)) is zygote:
+                self._drop(_place(version))
+            raise
 
     def _zygote(self, version: Version) -> Zygote:
         place = _place(version)
@@ -101,12 +158,25 @@ class Nursery:
             with _open_log(self._logs / f"zygote-{version.environment[:12]}.log") as log:
                 zygote = Zygote(version.interpreter, self._runtime, log.fileno(), lambda: self._lost(place))
             self._zygotes[place] = zygote
-            zygote.preload(known_modules(self._environments, version.environment))
+            self._room.note(_key(place), self._room.supposed_of_zygote(_key(place)))
+            self._room.settled(_key(place), zygote.pid)
+            zygote.preload(self._modules(version.environment))
         return zygote
 
-    def _lost(self, place: tuple[str, str]) -> None:
+    def _modules(self, environment: str) -> dict[str, None]:
+        known = self._known.get(environment)
+        if known is None:
+            known = self._known[environment] = dict.fromkeys(known_modules(self._environments, environment))
+        return known
+
+    def _drop(self, place: Place) -> None:
+        self._zygotes.pop(place).stop()
+        self._room.left(_key(place))
+
+    def _lost(self, place: Place) -> None:
         logger.warning("the zygote of environment %s ended", place[0][:12])
         self._zygotes.pop(place, None)
+        self._room.left(_key(place))
 
     def _start_fresh(self, version: Version, process: WorkerProcess, far: socket.socket, log: BinaryIO) -> None:
         started = launch(
@@ -117,13 +187,29 @@ class Nursery:
         )
         follow(started, process)
 
+    def _log(self, version: Version) -> BinaryIO:
+        return _open_log(self._logs / f"{version.owner}.{version.algorithm}.log")
+
+
+def _pair() -> tuple[socket.socket, socket.socket]:
+    near, far = socket.socketpair()
+    near.setblocking(False)
+    return near, far
+
 
 def _open_log(path: Path) -> BinaryIO:
     """To append to; what is too long already is kept aside once."""
-    if path.exists() and path.stat().st_size > _LOG_BYTES:
-        path.rename(path.with_suffix(".log.1"))
+    log = path.open("ab")
+    if log.tell() <= _LOG_BYTES:
+        return log
+    log.close()
+    path.rename(path.with_suffix(".log.1"))
     return path.open("ab")
 
 
-def _place(version: Version) -> tuple[str, str]:
+def _place(version: Version) -> Place:
     return version.environment, "" if version.trusted else version.owner
+
+
+def _key(place: Place) -> str:
+    return f"zygote {place[0]} {place[1]}"

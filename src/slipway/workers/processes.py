@@ -16,10 +16,11 @@ class WorkerProcess:
 
     def __init__(self, on_exit: Callable[[], None]) -> None:
         self.pid = 0  # 0 until it is born
+        self.fresh = False  # started by the host itself, not forked from a zygote
         self.ended = asyncio.Event()
         self.status = 0  # as from wait(2)
         self.peak_bytes = 0  # resident, beyond what it was born with; 0 where nobody measured
-        self._baseline_bytes = 0
+        self.baseline_bytes = 0  # what it was born with
         self._doomed = False
         self._on_exit = on_exit
 
@@ -28,16 +29,19 @@ class WorkerProcess:
         """Whether there is a process."""
         return self.pid != 0 and not self.ended.is_set()
 
-    def born(self, pid: int) -> None:
-        """It has a pid, and does nothing before its hello: what it holds now it has from its zygote."""
+    def born(self, pid: int, baseline_bytes: int | None = None) -> None:
+        """It has a pid, and does nothing before its hello: what it holds now it has from its zygote.
+
+        Of a template it has the model as well, which is its own to answer for: `baseline_bytes` is then without that.
+        """
         self.pid = pid
-        self._baseline_bytes = own_bytes(pid)
+        self.baseline_bytes = own_bytes(pid) if baseline_bytes is None else baseline_bytes
         if self._doomed:
             kill_tree(pid)
 
     def memory_bytes(self) -> int:
         """Memory of its own beyond what it was born with."""
-        return max(0, own_bytes(self.pid) - self._baseline_bytes) if self.lives else 0
+        return max(0, own_bytes(self.pid) - self.baseline_bytes) if self.lives else 0
 
     def kill(self) -> None:
         """End it at once; its exit is reported as any other."""
@@ -49,7 +53,7 @@ class WorkerProcess:
         """It has ended and was waited for."""
         if self.ended.is_set():
             return
-        self.status, self.peak_bytes = status, max(0, peak_bytes - self._baseline_bytes)
+        self.status, self.peak_bytes = status, max(0, peak_bytes - self.baseline_bytes)
         self.ended.set()
         # What it left behind in its group ends with it.
         kill_group(self.pid)
@@ -59,6 +63,7 @@ class WorkerProcess:
 def follow(process: subprocess.Popen[bytes], worker: WorkerProcess) -> None:
     """Tell `worker` of the birth, now, and the end of a process that this one has started."""
     loop, descriptor = asyncio.get_running_loop(), os.pidfd_open(process.pid)
+    worker.fresh = True
     worker.born(process.pid)
 
     def ended() -> None:

@@ -7,7 +7,7 @@ import time
 from typing import Literal
 
 from slipway.ids import new_id, new_id_bytes
-from slipway.types import AlgorithmFailure, Version
+from slipway.types import AlgorithmFailure, StartMode, Version
 from slipway.wire.frames import (
     ACCEPTED,
     CALL,
@@ -27,10 +27,12 @@ from slipway.wire.frames import (
 )
 from slipway.workers.callouts import ControlDoor
 from slipway.workers.conversation import Conversation
+from slipway.workers.ends import explain
 from slipway.workers.processes import WorkerProcess
 
 _PROOF_SECONDS = 0.25
 _SAMPLE_SECONDS = 60.0
+_LAST_WORDS_SECONDS = 1.0  # between the end of a worker's socket and the news of its exit
 _OUTPUT_LIMIT = 32 * 1024  # characters
 _MODULES_LIMIT = 5000
 _KINDS = "1,2,3,4,5,6,7,11,12,13,14,15"
@@ -59,6 +61,8 @@ class HostedReplica:
         self._control = control
         self.state: Literal["starting", "idle", "leased"] = "starting"
         self.cold_start_seconds = 0.0  # from its start to ready
+        self.load_seconds = 0.0  # that import and `load()` took of it
+        self.way: StartMode = "environment"  # how its process was started
         self.ready_at = 0.0  # monotonic
         self.credit = self.concurrency = self.batch = 1
         self.modules: tuple[str, ...] = ()
@@ -66,7 +70,7 @@ class HostedReplica:
         self.doom: AlgorithmFailure | None = None  # why the host killed it
 
     async def load(self, started: float) -> None:
-        """Say hello, which is also the go, and wait until the version is loaded. Raises LoadFailed or WorkerEnded.
+        """Say hello, which is also the go, and wait until the version is loaded. Raises LoadFailed.
 
         `started` is the monotonic time at which somebody began to want it.
         """
@@ -79,7 +83,12 @@ class HostedReplica:
             failure = AlgorithmFailure(error_type="LoadingError", message=f"loading took longer than {limit:g} s")
             raise LoadFailed(failure, self.output) from None
         except _BROKEN as error:
-            raise WorkerEnded(str(error)) from error
+            why = await self.last_words(WorkerEnded(str(error)))
+            if why.error_type == "SystemExit":
+                why = AlgorithmFailure(error_type="LoadingError", message=f"{why.message} while it loaded")
+            raise LoadFailed(why, self.output) from error
+        except LoadFailed as error:
+            raise LoadFailed(self.doom or error.failure, error.output) from error
         self.ready_at = time.monotonic()
         self.cold_start_seconds = self.ready_at - started
         self.state = "idle"
@@ -108,6 +117,15 @@ class HostedReplica:
             return AlgorithmFailure(error_type="TimeoutError", message=limit)
         except _BROKEN as error:
             raise WorkerEnded(str(error)) from error
+
+    async def last_words(self, error: WorkerEnded) -> AlgorithmFailure:
+        """Why a worker does not answer: what the host did to it, what the kernel says, or what it sent."""
+        try:
+            async with asyncio.timeout(_LAST_WORDS_SECONDS):
+                await self.process.ended.wait()
+        except TimeoutError:
+            return AlgorithmFailure(error_type="SystemExit", message=f"the worker broke the protocol: {error}")
+        return self.doom or explain(self.process, self.version.resources.memory_bytes)
 
     # --- frames -----------------------------------------------------------------------------------------------------
 
@@ -143,6 +161,7 @@ class HostedReplica:
     def _take(self, ready: dict[str, str]) -> None:
         self.credit, self.concurrency = max(1, int(ready["credit"])), max(1, int(ready["concurrency"]))
         self.batch = max(1, int(ready.get("batch", "1")))
+        self.load_seconds = int(ready.get("load_us", "0")) / 1e6
         self.modules = tuple(name for name in ready.get("modules", "").split(",") if name)[:_MODULES_LIMIT]
 
     async def _outcome(self) -> AlgorithmFailure | None:

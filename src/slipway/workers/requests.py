@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
+from itertools import islice
 from typing import Any
 
 from slipway.types import AlgorithmFailure
 from slipway.wire.channel import Channel
 from slipway.wire.messages import Check, Checked, Inspect, Inspected, Replica, Run
 from slipway.workers.commands import Command
-from slipway.workers.ends import stopped
 from slipway.workers.fleet import Fleet
 from slipway.workers.leases import Leases
 from slipway.workers.memory import proportional_bytes
-from slipway.workers.replicas import HostedReplica, LoadFailed, WorkerEnded
+from slipway.workers.replicas import HostedReplica
+from slipway.workers.room import NoRoom, Room
+from slipway.workers.trials import try_version
 
 _MOST_LINES = 500  # of an inspection; one message holds no more
 
@@ -25,8 +27,9 @@ Background = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
 class Requests:
     """Those of one connection; they end with it."""
 
-    def __init__(self, channel: Channel, fleet: Fleet, leases: Leases, background: Background) -> None:
-        self._channel, self._fleet, self._leases, self._background = channel, fleet, leases, background
+    def __init__(self, channel: Channel, fleet: Fleet, leases: Leases, room: Room, background: Background) -> None:
+        self._channel, self._fleet, self._leases, self._room = channel, fleet, leases, room
+        self._background = background
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def check(self, message: Check) -> None:
@@ -61,39 +64,37 @@ class Requests:
 
     async def _check(self, message: Check) -> None:
         started = time.monotonic()
-        failure: AlgorithmFailure | None = None
         try:
-            replica = await self._fleet.start(message.version)
-            output = replica.output
-        except LoadFailed as error:
-            failure, output = error.failure, error.output
-        else:
-            failure = await self._try(replica, message.sample)
-            output = replica.output
+            tried = await try_version(self._fleet, message.version, message.sample, message.cuda)
+        except NoRoom as error:
+            failure = AlgorithmFailure(error_type="SystemError", message=str(error))
+            self._channel.send(Checked(request=message.request, failure=failure, seconds=0.0, no_room=True))
+            return
         seconds = time.monotonic() - started
-        self._channel.send(Checked(request=message.request, failure=failure, seconds=seconds, output=output))
-
-    async def _try(self, replica: HostedReplica, sample: bytes | None) -> AlgorithmFailure | None:
-        failure: AlgorithmFailure | None = stopped("its check was cancelled")
-        try:
-            failure = await replica.try_sample(sample) if sample is not None else None
-        except WorkerEnded as error:
-            failure = await self._fleet.last_words(replica, error)
-        finally:
-            if failure is not None:
-                self._fleet.kill(replica, stopped("its check failed"))
-        if failure is None:
-            self._leases.keep(replica)
-        return failure
+        answer = Checked(
+            request=message.request, failure=tried.failure, seconds=seconds, output=tried.output, start=tried.start
+        )
+        if tried.replica is not None:
+            self._leases.keep(tried.replica)
+        self._channel.send(answer)
 
     async def _run(self, command: Command) -> None:
         self._channel.send(await command.finish())
 
     async def _inspect(self, message: Inspect) -> None:
-        replicas = list(self._fleet.replicas.values())[:_MOST_LINES]
+        replicas = list(islice(self._fleet.replicas.values(), _MOST_LINES))
         # Reading the memory of one takes the kernel up to a millisecond, during which this loop could start another.
         lines = await asyncio.to_thread(lambda: tuple(self._line(replica) for replica in replicas))
-        self._channel.send(Inspected(request=message.request, replicas=lines, zygotes=self._fleet.zygotes))
+        self._channel.send(
+            Inspected(
+                request=message.request,
+                replicas=lines,
+                zygotes=self._fleet.nursery.zygotes,
+                templates=len(self._fleet.templates),
+                memory_bytes=self._room.taken_bytes,
+                memory_limit_bytes=self._room.limit_bytes,
+            )
+        )
 
     def _line(self, replica: HostedReplica) -> Replica:
         return Replica(

@@ -12,16 +12,19 @@ from slipway.workers.fleet import Fleet
 from slipway.workers.gateways import ConnectedGateway
 from slipway.workers.leases import Leases
 from slipway.workers.requests import Background, Requests
+from slipway.workers.room import Room
 
 
 class Session:
     """Turns messages into calls: those of a gateway go to the leases, those of control are requests."""
 
-    def __init__(self, connection: socket.socket, fleet: Fleet, leases: Leases, background: Background) -> None:
+    def __init__(
+        self, connection: socket.socket, fleet: Fleet, leases: Leases, room: Room, background: Background
+    ) -> None:
         self._leases = leases
         self._gateway: ConnectedGateway | None = None
         self._channel = Channel(connection, ToHost, self._received, self._lost)
-        self._requests = Requests(self._channel, fleet, leases, background)
+        self._requests = Requests(self._channel, fleet, leases, room, background)
 
     def _received(self, message: ToHost, descriptors: list[int]) -> None:
         if isinstance(message, Run) and len(descriptors) == 1:

@@ -15,10 +15,11 @@ from tests.contract.workers.hosts import Control, Gateway, Host, gone
 
 
 @pytest.fixture
-def host() -> Iterator[Host]:
-    """A running host; ends with the test, and everything below it too."""
+def host(request: pytest.FixtureRequest) -> Iterator[Host]:
+    """A running host, with the settings of the test's mark `settings`; ends with the test, and everything below it."""
     root = Path(tempfile.mkdtemp(prefix="host"))
-    host = Host(root)
+    mark = request.node.get_closest_marker("settings")
+    host = Host(root, **(mark.kwargs if mark else {}))
     yield host
     left = host.processes()
     status = host.end()

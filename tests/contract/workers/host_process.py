@@ -1,4 +1,4 @@
-"""A host by itself, on the loop that the platform uses: `python -m tests.contract.workers.host_process DATA`."""
+"""A host by itself, on the platform's loop: `python -m tests.contract.workers.host_process DATA OPTIONS` (JSON)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from slipway.workers.host import run
 
 def main() -> None:
     """Serve; what happens is appended to DATA/events."""
-    settings = Settings(data=sys.argv[1])
+    settings = Settings(data=sys.argv[1], **json.loads(sys.argv[2]))
     with (Path(sys.argv[1]) / "events").open("a", buffering=1) as events:
 
         def on_event(*event: object) -> None:

@@ -28,6 +28,7 @@ from slipway.wire.messages import (
     Checked,
     Discard,
     Exited,
+    GiveBack,
     Inspect,
     Inspected,
     Join,
@@ -49,15 +50,16 @@ PATIENCE_SECONDS = 20.0
 class Host:
     """One host. Its sockets lie in a short path, for the kernel allows no long one."""
 
-    def __init__(self, root: Path) -> None:
-        self.settings = Settings(data=str(root))
+    def __init__(self, root: Path, **options: Any) -> None:
+        self.settings, self._options = Settings(data=str(root), **options), options
         for directory in (self.settings.run_directory, self.settings.environments_directory):
             directory.mkdir(parents=True, exist_ok=True)
         self.start()
 
     def start(self) -> None:
         """Start it, and wait until it listens."""
-        command = [sys.executable, "-m", "tests.contract.workers.host_process", str(self.settings.root)]
+        arguments = [str(self.settings.root), json.dumps(self._options)]
+        command = [sys.executable, "-m", "tests.contract.workers.host_process", *arguments]
         self.process = subprocess.Popen(command, start_new_session=True)
         eventually(self._listens)
 
@@ -180,6 +182,10 @@ class Gateway(Peer):
     def start_failed(self) -> StartFailed:
         """The next failure."""
         return self.expect(StartFailed)
+
+    def asked_back(self) -> int:
+        """How many idle replicas the host wants next."""
+        return self.expect(GiveBack).replicas
 
     def members(self, *names: str) -> Members:
         """Wait until exactly these are there."""

@@ -46,6 +46,10 @@ def show(found: dict[str, Any]) -> None:
         return
     platform = found["platform"]
     say(f"host {platform['host']}, journal {platform['journal']}, observer {platform['observer_lag_seconds']} s behind")
+    if memory := platform.get("worker_memory"):
+        taken, most = (f"{memory[name] / 2**20:,.0f} MiB" for name in ("taken_bytes", "limit_bytes"))
+        parents = f"zygotes: {platform['zygotes']}, templates: {platform['templates']}"
+        say(f"{parents}; workers and these take {taken} of {most}")
     for build in platform["builds_in_progress"]:
         say(f"building: {build}")
     calls = platform["asynchronous_calls"]

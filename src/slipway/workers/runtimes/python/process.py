@@ -49,7 +49,13 @@ def open_reserve() -> None:
 
 
 def differ_from_siblings() -> None:
-    """After a fork: without this all workers of a zygote draw the same numbers. Python's own generator knows."""
+    """After a fork: without this all workers of a zygote draw the same numbers. Python's own generator knows.
+
+    A generator that the author's code has made and kept is not known here.
+    """
     numpy_random = sys.modules.get("numpy.random")
     if numpy_random is not None:
         numpy_random.seed()
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.default_generator.seed()

@@ -7,7 +7,7 @@ import socket
 import sys
 import time
 import traceback
-from typing import Dict, List, Optional, Set
+from typing import Callable, Dict, List, Optional, Set
 
 from slipway.sdk import platform
 from slipway.sdk.client_transport import ADDRESS
@@ -63,6 +63,7 @@ class Worker:
         self._most = 1  # calls in a batch
         self._call = NO_CALL
         self._cancelled: Set[bytes] = set()
+        self._cloning = False
         self._out: List[bytes] = []
         self._stdout = CallOutput(lambda text: self._printed("stdout", text), 1)
         self._stderr = CallOutput(lambda text: self._printed("stderr", text), 2)
@@ -70,6 +71,31 @@ class Worker:
     def run(self) -> None:
         """Serve until the other side closes or says stop. Raises OSError and ProtocolError."""
         self._take_over()
+        self.serve()
+
+    def prepare(self) -> bool:
+        """Answer a hello and take no call: whether the version is loaded. Raises OSError and ProtocolError."""
+        self._take_over()
+        while not self._loaded:
+            data = self._connection.recv(_READ)
+            if not data:
+                return False
+            for frame in self._decoder.feed(data):
+                if frame.kind == HELLO:
+                    self._hello(decode_fields(frame.header))
+        self._flush()
+        return True
+
+    def clone(self) -> int:
+        """Fork a prepared worker. The child puts a socket of its own in the place of this one's, and serves."""
+        self._cloning = True
+        try:
+            return os.fork()
+        finally:
+            self._cloning = False
+
+    def serve(self) -> None:
+        """The main loop, once the process is this worker's."""
         receive, feed, callouts = self._connection.recv, self._decoder.feed, self._callouts
         while True:
             if callouts.used:
@@ -104,6 +130,8 @@ class Worker:
         os.register_at_fork(after_in_child=self._let_go)
 
     def _let_go(self) -> None:
+        if self._cloning:
+            return
         self._stdout.in_forked_child()
         self._stderr.in_forked_child()
         self._callouts.close()
@@ -234,10 +262,15 @@ class Worker:
 
 
 def main(descriptor: int = 3) -> None:
-    """Serve on an inherited socket, then end at once: what user code left running must not hold the process."""
+    """Serve on an inherited socket, then end."""
+    end_after(lambda: Worker(socket.socket(fileno=descriptor)).run())
+
+
+def end_after(work: Callable[[], None]) -> None:
+    """Do it, then end at once: what user code left running must not hold the process."""
     status = ENDED
     try:
-        Worker(socket.socket(fileno=descriptor)).run()
+        work()
     except OSError:
         status = FAILED  # the other side is gone
     except ProtocolError as error:

@@ -4,9 +4,13 @@ It speaks JSON datagrams on descriptor 3, a SEQPACKET socket whose other end is 
 
     {"import": [MODULE, …]}                        import what can be found in the environment
     {"fork": REPLICA}  + worker's socket, log      fork a worker
+    {"fork": TEMPLATE} + these, channel            fork a template
     {"born": REPLICA}                              from the child itself: the kernel tells the host its pid
-    {"refused": REPLICA, "reason": TEXT}           it cannot be forked here; with "threads", never will be
+    {"refused": REPLICA, "reason": TEXT}           it cannot be forked just now; with "never", never will be
     {"ended": PID, "status": WAIT, "peak": BYTES}  a worker has ended
+
+A template is a worker that loads its version, takes no call, and from then on is a zygote on a channel of its own:
+what it forks has the model loaded.
 """
 
 from __future__ import annotations
@@ -22,32 +26,38 @@ import socket
 import sys
 import sysconfig
 import traceback
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional
 
 from slipway.workers.runtimes.python import worker
 from slipway.workers.runtimes.python.process import die_with_parent, differ_from_siblings, name_process
+from slipway.workers.runtimes.python.sharing import open_descriptors, plural, threads, unshareable
+from slipway.workers.runtimes.python.worker import Worker
 
 _CHANNEL = 3
 
 
 class Zygote:
-    """The parent of an environment's workers."""
+    """The parent of an environment's workers; or of one version's, with the worker that has `loaded` it.
 
-    def __init__(self, channel: socket.socket) -> None:
-        self._channel = channel
+    `hindrance` says why nothing can be forked here.
+    """
+
+    def __init__(self, channel: socket.socket, loaded: Optional[Worker] = None, hindrance: str = "") -> None:
+        self._channel, self._loaded, self._hindrance = channel, loaded, hindrance
         self._wake, self._waker = os.pipe()
         os.set_blocking(self._waker, False)
-        signal.set_wakeup_fd(self._waker, warn_on_full_buffer=False)
-        signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+        self._woken = signal.set_wakeup_fd(self._waker, warn_on_full_buffer=False)
+        self._handler = signal.signal(signal.SIGCHLD, lambda _number, _frame: None) or signal.SIG_DFL
 
     def run(self) -> None:
         """Serve until the host is gone."""
+        channel = self._channel.fileno()
         while True:
-            readable, _, _ = select.select([_CHANNEL, self._wake], [], [])
+            readable, _, _ = select.select([channel, self._wake], [], [])
             if self._wake in readable:
                 os.read(self._wake, 4096)
                 self._reap()
-            if _CHANNEL in readable:
+            if channel in readable:
                 data, descriptors, _, _ = socket.recv_fds(self._channel, 256 * 1024, 4)
                 if not data:
                     return
@@ -62,20 +72,17 @@ class Zygote:
                 os.close(descriptor)
 
     def _fork(self, replica: str, descriptors: List[int]) -> None:
-        threads = len(os.listdir("/proc/self/task"))
-        if threads > 1:
-            # A lock that another thread holds stays locked in the child for ever.
-            self._send(
-                {"refused": replica, "threads": threads, "reason": f"its packages started {threads - 1} threads"}
-            )
+        # A lock that another thread holds stays locked in the child for ever.
+        if hindrance := self._hindrance or _started_threads():
+            self._send({"refused": replica, "never": True, "reason": hindrance})
             return
         # Collected here rather than in each child, which would copy every page that the collector touches.
         gc.freeze()
         parent = os.getpid()
         try:
-            child = os.fork()
+            child = os.fork() if self._loaded is None else self._loaded.clone()
         except OSError as error:
-            self._send({"refused": replica, "reason": str(error)})
+            self._send({"refused": replica, "errno": error.errno, "reason": str(error)})
             return
         if child == 0:
             try:
@@ -88,18 +95,25 @@ class Zygote:
     def _become_worker(self, replica: str, parent: int, descriptors: List[int]) -> None:
         die_with_parent(parent)
         os.setpgid(0, 0)
-        signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.set_wakeup_fd(self._woken)
+        signal.signal(signal.SIGCHLD, self._handler)
         self._send({"born": replica})
-        connection, log = descriptors
-        # The worker's socket takes the place of the host's channel.
-        os.dup2(connection, _CHANNEL)
+        connection, log, *channel = descriptors
+        if self._loaded is not None:
+            self._channel.close()
+        # In a zygote the worker's socket takes the place of the host's channel, in a template that of the parent's.
+        os.dup2(connection, _CHANNEL, inheritable=False)
         os.dup2(log, 1)
         os.dup2(log, 2)
-        for descriptor in (*descriptors, self._wake, self._waker):
+        for descriptor in (connection, log, self._wake, self._waker):
             os.close(descriptor)
         differ_from_siblings()
-        worker.main(_CHANNEL)
+        if channel:
+            worker.end_after(lambda: _be_template(socket.socket(fileno=channel[0])))
+        elif self._loaded is not None:
+            worker.end_after(self._loaded.serve)
+        else:
+            worker.main(_CHANNEL)
 
     def _reap(self) -> None:
         while True:
@@ -127,6 +141,19 @@ def import_packages(modules: List[str]) -> None:
                 importlib.import_module(name)
         except BaseException as error:
             print(f"zygote: {name} cannot be imported: {error!r}", file=sys.stderr, flush=True)
+
+
+def _be_template(channel: socket.socket) -> None:
+    os.set_inheritable(channel.fileno(), False)
+    before = open_descriptors()
+    loaded = Worker(socket.socket(fileno=_CHANNEL))
+    if loaded.prepare():
+        Zygote(channel, loaded, unshareable(before)).run()
+
+
+def _started_threads() -> str:
+    count = threads()
+    return f"importing its packages starts {plural(count, 'thread')}" if count else ""
 
 
 def main() -> None:
