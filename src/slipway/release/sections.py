@@ -45,7 +45,7 @@ class ScalingSection(msgspec.Struct, frozen=True, kw_only=True):
 
     min_replicas: Count = 0
     max_replicas: Annotated[int, Meta(ge=1)] | None = None
-    concurrency: Literal[1] = 1
+    concurrency: Annotated[int, Meta(ge=1, le=1024)] = 1
     max_batch: Annotated[int, Meta(ge=1, le=1024)] | None = None
     max_delay_ms: Annotated[float, Meta(ge=0, le=10_000)] | None = None
     idle_seconds: Positive | None = None

@@ -35,7 +35,7 @@ _SAMPLE_SECONDS = 60.0
 _LAST_WORDS_SECONDS = 1.0  # between the end of a worker's socket and the news of its exit
 _OUTPUT_LIMIT = 32 * 1024  # characters
 _MODULES_LIMIT = 5000
-_KINDS = "1,2,3,4,5,6,7,11,12,13,14,15"
+_KINDS = "1,2,3,4,5,6,7,8,9,11,12,13,14,15"
 _BROKEN = (OSError, ProtocolError, ValueError, KeyError)  # what a worker that breaks the protocol causes here
 
 
@@ -140,6 +140,7 @@ class HostedReplica:
             "algorithm": f"{version.owner}/{version.algorithm}",
             "version": version.commit,
             "memory": str(version.resources.memory_bytes),
+            "concurrency": str(version.scaling.concurrency),
             "max_batch": str(version.scaling.max_batch),
         }
         await self.talk.send(encode(HELLO, NO_CALL, encode_fields(fields)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from slipway.wire.frames import (
     LOG,
     NO_CALL,
     REPLY,
+    STREAM_END,
     Decoder,
     Frame,
     decode_fields,
@@ -28,6 +29,7 @@ from slipway.workers.sandbox import launch, worker_environment
 from tests.contract.workers.runtimes import Runtime
 
 PATIENCE_SECONDS = 20.0
+ANSWERS = (REPLY, ERROR, STREAM_END)
 
 
 class Line:
@@ -54,31 +56,44 @@ class Line:
             self._frames = self._decoder.feed(data)
         return self._frames.pop(0)
 
-    def hello(self, lease: str = "lease-1", memory: int = 2**30, max_batch: int = 4) -> Frame:
+    def hello(
+        self, lease: str = "lease-1", memory: int = 2**30, max_batch: int = 4, concurrency: int | None = None
+    ) -> Frame:
         """Handshake; the first frame that is no log."""
         where = {"directory": str(self.directory), "entry": self.runtime.entry}
         what = {"algorithm": "ann/echo", "version": "v", "memory": str(memory), "max_batch": str(max_batch)}
-        fields = {"protocol": "1", "lease": lease, "kinds": "1,2,4,5,6,7,11,12,13,14,15", **where, **what}
+        if concurrency is not None:
+            what["concurrency"] = str(concurrency)
+        fields = {"protocol": "1", "lease": lease, "kinds": "1,2,3,4,5,6,7,8,9,11,12,13,14,15", **where, **what}
         self.connection.sendall(encode(HELLO, NO_CALL, encode_fields(fields)))
         while (frame := self.next()).kind == LOG:
             self.said.append(frame.body.decode())
         return frame
 
-    def begin(self, value: object, content_type: str = "json") -> bytes:
+    def begin(self, value: object, content_type: str = "json", **fields: str) -> bytes:
         """Send a call; its id."""
         body = json.dumps(value).encode() if content_type == "json" else value
         assert isinstance(body, bytes)
         call = new_id_bytes()
-        self.send(CALL, call, body, content_type=content_type, timeout_ms="1000", caller="ann")
+        self.send(CALL, call, body, content_type=content_type, timeout_ms="1000", caller="ann", **fields)
         return call
 
-    def call(self, value: object, content_type: str = "json") -> list[Frame]:
-        """All frames of one call, the last one its reply or error."""
-        call = self.begin(value, content_type)
+    def call(self, value: object, content_type: str = "json", **fields: str) -> list[Frame]:
+        """All frames of one call, the last one its answer."""
+        call = self.begin(value, content_type, **fields)
         frames = [self.next()]
-        while frames[-1].kind not in (REPLY, ERROR):
+        while frames[-1].kind not in ANSWERS:
             frames.append(self.next())
         assert {frame.call for frame in frames} == {call}
+        return frames
+
+    def answers(self, calls: Iterable[bytes]) -> dict[bytes, list[Frame]]:
+        """All frames of calls that have begun, by call, each to its answer; those of others are dropped."""
+        frames: dict[bytes, list[Frame]] = {call: [] for call in calls}
+        while not all(of and of[-1].kind in ANSWERS for of in frames.values()):
+            frame = self.next()
+            if frame.call in frames:
+                frames[frame.call].append(frame)
         return frames
 
     def result(self, value: object) -> object:

@@ -4,8 +4,13 @@ The algorithm answers `{"do": WHAT}`: `raise` an error of the language's own wit
 `pick`, `input` an InputError `too small` of the SDK, `exit` the process with 3, `print` hello to stdout and oops to
 stderr, `print-much` 300,000 times x, `die` after printing `last words` 1,000 times, `memory` without end, `nan`,
 `bytes` 0 and 255, `text` ü, `nothing`; `ask` POSTs the body `question` to `/v1/algo/ann/other`, `ask-twice` does so
-from two threads at once, and each returns what came: status and body, as text. Everything else it returns as it is.
-While it loads it prints `loading`.
+from two threads at once, and each returns what came: status and body, as text. `meet` returns once two calls that meet
+are there, `meet-print` then prints what the input has as `say`, `meet-raise` then raises `no such fruit`. Everything
+else it returns as it is. While it loads it prints `loading`.
+
+Generators: `count` gives 0 and so on, as many as the input has as `to`, and prints each number before it; `break` gives
+1 and raises `no such fruit`; `endless` counts without end, and when it is closed adds one to what `closed` returns;
+`long` gives one item of 300,000 bytes; `ask-each` asks `question` twice, and gives what each returns.
 """
 
 from __future__ import annotations
@@ -17,6 +22,7 @@ from typing import NamedTuple
 PYTHON = """
 import os
 import sys
+import threading
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -24,6 +30,29 @@ import slipway
 from slipway.sdk import platform
 
 print("loading")
+closed = []
+barrier = threading.Barrier(2)
+
+
+def count(to):
+    for number in range(to):
+        print(number)
+        yield number
+
+
+def break_off():
+    yield 1
+    pick()
+
+
+def endless():
+    number = 0
+    try:
+        while True:
+            yield number
+            number += 1
+    finally:
+        closed.append(number)
 
 
 def ask(question):
@@ -68,6 +97,26 @@ def apply(input):
     elif kind == "ask-twice":
         with ThreadPoolExecutor(2) as pool:
             return list(pool.map(ask, ["first", "second"]))
+    elif kind == "meet":
+        barrier.wait()
+    elif kind == "meet-print":
+        barrier.wait()
+        print(input["say"])
+    elif kind == "meet-raise":
+        barrier.wait()
+        pick()
+    elif kind == "count":
+        return count(input["to"])
+    elif kind == "break":
+        return break_off()
+    elif kind == "endless":
+        return endless()
+    elif kind == "closed":
+        return len(closed)
+    elif kind == "long":
+        return (b"x" * 300_000 for _ in range(1))
+    elif kind == "ask-each":
+        return (ask("question") for _ in range(2))
     else:
         return input
 """

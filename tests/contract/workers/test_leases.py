@@ -7,6 +7,7 @@ import signal
 
 import pytest
 
+from slipway.types import Scaling
 from slipway.wire.frames import ACCEPTED
 from slipway.wire.messages import Exited, Lease
 from tests.conditions import eventually
@@ -49,6 +50,14 @@ def test_a_wanted_replica_is_leased_and_answers(host: Host, gateway: Gateway) ->
     assert replica.call({"a": 1}) == {"a": 1}
     assert (replica.lease.credit, replica.lease.concurrency) == (16, 1)
     assert 0 < replica.lease.cold_start_seconds < 10
+
+
+def test_a_lease_says_how_many_calls_the_worker_takes_at_a_time(host: Host, gateway: Gateway) -> None:
+    gateway.want(host.version(ECHO, scaling=Scaling(concurrency=32)))
+
+    lease = gateway.leased().lease
+
+    assert (lease.credit, lease.concurrency) == (32, 32)
 
 
 def test_several_replicas_are_several_processes(host: Host, gateway: Gateway) -> None:

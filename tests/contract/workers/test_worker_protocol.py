@@ -16,6 +16,7 @@ from slipway.wire.frames import (
     CALL_OUT,
     CALL_OUT_REPLY,
     CANCEL,
+    CREDIT,
     ERROR,
     HELLO,
     LOG,
@@ -23,6 +24,8 @@ from slipway.wire.frames import (
     READY,
     REPLY,
     STOP,
+    STREAM_END,
+    STREAM_ITEM,
     Frame,
     decode_fields,
     encode,
@@ -47,6 +50,21 @@ def ready(line: Line) -> Line:
     return line
 
 
+@pytest.fixture(params=[1, 4], ids=["one at a time", "several at a time"])
+def either(line: Line, request: pytest.FixtureRequest) -> Line:
+    """A worker that has loaded, and may have been told to take several calls at a time."""
+    assert line.hello(concurrency=request.param).kind == READY
+    return line
+
+
+@pytest.fixture
+def several(line: Line) -> Line:
+    """A worker that takes two calls at a time."""
+    if decode_fields(line.hello(concurrency=2).header)["concurrency"] == "1":
+        pytest.skip(f"{line.runtime.name} takes one call at a time")
+    return line
+
+
 def printed(frames: list[Frame], stream: str) -> bytes:
     """What a call printed."""
     return b"".join(f.body for f in frames if f.kind == LOG and decode_fields(f.header)["stream"] == stream)
@@ -61,7 +79,7 @@ def test_ready_says_what_the_worker_can(line: Line) -> None:
     assert fields["lease"] == "lease-1"
     assert fields["language"] == line.runtime.name
     assert int(fields["credit"]) >= int(fields["concurrency"]) >= 1
-    assert {"1", "2", "4", "5", "6", "7", "13", "14", "15"} <= set(fields["kinds"].split(","))
+    assert {"1", "2", "3", "4", "5", "6", "7", "8", "9", "13", "14", "15"} <= set(fields["kinds"].split(","))
     assert int(fields["load_us"]) > 0
     assert "modules" in fields
 
@@ -379,3 +397,228 @@ def test_the_end_of_the_stream_ends_a_worker_that_waits_for_an_answer(ready: Lin
     call_out(ready, call)
     ready.connection.close()
     assert ready.process.wait(20) in (0, 1)
+
+
+# --- streams --------------------------------------------------------------------------------------------------------
+
+
+def items(frames: list[Frame]) -> list[object]:
+    """The items of a stream, of JSON."""
+    return [json.loads(frame.body) for frame in frames if frame.kind == STREAM_ITEM]
+
+
+def test_a_stream_is_sent_item_by_item_and_ends(either: Line) -> None:
+    frames = either.call({"do": "count", "to": 3}, stream="10")
+    end = decode_fields(frames[-1].header)
+
+    assert [frame.kind for frame in frames] == [ACCEPTED, *[LOG, STREAM_ITEM] * 3, STREAM_END]
+    assert items(frames) == [0, 1, 2]
+    assert decode_fields(frames[2].header) == {"content_type": "json"}
+    assert int(end["us"]) >= 0 <= int(end["cpu_us"])
+
+
+def test_what_is_printed_comes_before_the_item_behind_it(either: Line) -> None:
+    frames = either.call({"do": "count", "to": 2}, stream="10")
+
+    assert [frame.body for frame in frames] == [b"", b"0\n", b"0", b"1\n", b"1", b""]
+
+
+def test_no_more_items_are_sent_than_were_asked_for(either: Line) -> None:
+    call = either.begin({"do": "endless"}, stream="2")
+    frames = [either.next() for _ in range(3)]
+    for more in (1, 3):
+        either.send(CREDIT, call, credit=str(more))
+        frames += [either.next() for _ in range(more)]
+    either.send(CANCEL, call)
+
+    assert items(frames) == [0, 1, 2, 3, 4, 5]
+    assert either.next().kind == ERROR
+
+
+def test_credit_may_come_before_the_stream_has_begun(either: Line) -> None:
+    call = new_id_bytes()
+    fields = encode_fields({"content_type": "json", "timeout_ms": "1000", "caller": "ann", "stream": "1"})
+    data = encode(CALL, call, fields, b'{"do": "count", "to": 3}')
+    either.connection.sendall(data + encode(CREDIT, call, encode_fields({"credit": "2"})))
+
+    assert items(either.answers([call])[call]) == [0, 1, 2]
+
+
+def test_the_end_of_a_stream_needs_no_credit(either: Line) -> None:
+    assert either.call({"do": "count", "to": 2}, stream="2")[-1].kind == STREAM_END
+
+
+def test_without_the_wish_for_a_stream_a_generator_is_one_result(either: Line) -> None:
+    assert either.result({"do": "count", "to": 3}) == [0, 1, 2]
+
+
+def test_what_is_no_generator_is_a_reply_also_where_a_stream_was_asked_for(either: Line) -> None:
+    frames = either.call([1], stream="2")
+
+    assert [frame.kind for frame in frames] == [ACCEPTED, REPLY]
+    assert frames[-1].body == b"[1]"
+
+
+def test_an_error_may_come_after_items(either: Line) -> None:
+    frames = either.call({"do": "break"}, stream="5")
+
+    assert items(frames) == [1]
+    assert frames[-1].kind == ERROR
+    assert "no such fruit" in decode_fields(frames[-1].header)["message"]
+    assert either.result(1) == 1
+
+
+@pytest.mark.parametrize("credit", ["1", "1000000000"])
+def test_a_stream_that_is_cancelled_is_closed_and_the_worker_lives(either: Line, credit: str) -> None:
+    call = either.begin({"do": "endless"}, stream=credit)
+    assert (either.next().kind, either.next().kind) == (ACCEPTED, STREAM_ITEM)
+    either.send(CANCEL, call)
+    error = either.answers([call])[call][-1]
+
+    assert (error.kind, decode_fields(error.header)["type"], error.body) == (ERROR, "TimeoutError", b"")
+    assert either.result({"do": "closed"}) == 1
+
+
+def test_a_long_item_travels_in_chunks(either: Line) -> None:
+    item = either.call({"do": "long"}, stream="1")[1]
+
+    assert (item.kind, decode_fields(item.header)["content_type"]) == (STREAM_ITEM, "binary")
+    assert item.body == b"x" * 300_000
+
+
+def test_a_stream_may_ask_for_something_between_its_items(either: Line) -> None:
+    call = either.begin({"do": "ask-each"}, stream="5")
+    for word in (b"one", b"two"):
+        number, _ = call_out(either, call)
+        either.send(CALL_OUT_REPLY, call, word, number=number, status="200")
+        item = either.next()
+        assert (item.kind, json.loads(item.body)) == (STREAM_ITEM, [200, word.decode()])
+    assert either.next().kind == STREAM_END
+
+
+def test_calls_that_come_while_a_stream_waits_for_credit_are_answered(either: Line) -> None:
+    stream = either.begin({"do": "count", "to": 3}, stream="1")
+    others = [either.begin(number) for number in (7, 8)]
+    either.send(CREDIT, stream, credit="2")
+    frames = either.answers([stream, *others])
+
+    assert items(frames[stream]) == [0, 1, 2]
+    assert [frames[other][-1].body for other in others] == [b"7", b"8"]
+    assert either.result(9) == 9
+
+
+def test_stop_lets_a_stream_come_to_its_end(either: Line) -> None:
+    call = either.begin({"do": "count", "to": 3}, stream="1")
+    either.send(STOP)
+    either.send(CREDIT, call, credit="5")
+
+    assert items(either.rest()) == [0, 1, 2]
+    assert either.ended() == 0
+
+
+# --- several calls at a time ----------------------------------------------------------------------------------------
+
+
+def test_ready_says_how_many_calls_it_takes(several: Line) -> None:
+    ready = decode_fields(several.hello(lease="again").header)
+
+    assert ready["concurrency"] == "2"
+    assert int(ready["credit"]) >= 2
+
+
+def test_two_calls_are_in_the_authors_code_at_the_same_time(several: Line) -> None:
+    calls = [several.begin({"do": "meet"}) for _ in range(2)]
+
+    assert [frames[-1].kind for frames in several.answers(calls).values()] == [REPLY, REPLY]
+
+
+def test_no_more_calls_are_accepted_than_it_takes(several: Line) -> None:
+    calls = [several.begin({"do": "ask"}) for _ in range(2)]
+    asked = dict(next_call_out(several) for _ in calls)
+    third = several.begin(3)
+    several.send(CANCEL, third)
+    error = several.next()
+
+    assert (error.kind, error.call, decode_fields(error.header)["type"]) == (ERROR, third, "TimeoutError")
+    for call in calls:
+        several.send(CALL_OUT_REPLY, call, b"answer", number=asked[call], status="200")
+    assert [frames[-1].kind for frames in several.answers(calls).values()] == [REPLY, REPLY]
+
+
+def test_what_is_printed_at_the_same_time_comes_with_its_own_call(several: Line) -> None:
+    calls = [several.begin({"do": "meet-print", "say": word}) for word in ("left", "right")]
+    frames = several.answers(calls)
+
+    assert [printed(frames[call], "stdout") for call in calls] == [b"left\n", b"right\n"]
+
+
+def test_call_outs_name_their_own_call(several: Line) -> None:
+    calls = [several.begin({"do": "ask"}) for _ in range(2)]
+    asked = dict(next_call_out(several) for _ in calls)
+    for call, answer in zip(reversed(calls), (b"second", b"first"), strict=True):
+        several.send(CALL_OUT_REPLY, call, answer, number=asked[call], status="200")
+    frames = several.answers(calls)
+
+    assert [json.loads(frames[call][-1].body) for call in calls] == [[200, "first"], [200, "second"]]
+
+
+def test_a_call_that_fails_leaves_the_other_alone(several: Line) -> None:
+    calls = [several.begin({"do": what}) for what in ("meet-raise", "meet")]
+
+    assert [frames[-1].kind for frames in several.answers(calls).values()] == [ERROR, REPLY]
+    assert several.result(1) == 1
+
+
+def test_a_stream_leaves_room_for_other_calls(several: Line) -> None:
+    stream = several.begin({"do": "endless"}, stream="1")
+    assert [several.next().kind, several.next().kind] == [ACCEPTED, STREAM_ITEM]
+
+    assert several.result(1) == 1
+    several.send(CREDIT, stream, credit="1")
+    assert json.loads(several.next().body) == 1
+
+
+def test_a_hello_is_answered_only_when_no_call_is_left(several: Line) -> None:
+    call = several.begin({"do": "ask"})
+    _, number = next_call_out(several)
+    several.send(HELLO, protocol="1", lease="lease-2", kinds="1,2")
+    several.send(CALL_OUT_REPLY, call, b"answer", number=number, status="200")
+
+    assert several.next().kind == REPLY
+    assert decode_fields(several.next().header)["lease"] == "lease-2"
+
+
+def test_stop_lets_all_calls_come_to_their_end(several: Line) -> None:
+    calls = [several.begin({"do": "ask"}) for _ in range(2)]
+    asked = dict(next_call_out(several) for _ in calls)
+    several.send(STOP)
+    for call in calls:
+        several.send(CALL_OUT_REPLY, call, b"answer", number=asked[call], status="200")
+
+    assert [frame.kind for frame in several.rest()] == [REPLY, REPLY]
+    assert several.ended() == 0
+
+
+def test_an_exit_is_answered_and_ends_the_worker_with_the_other_calls(several: Line) -> None:
+    several.begin({"do": "ask"})
+    next_call_out(several)
+
+    assert several.failure({"do": "exit"})[0] == "SystemExit"
+    assert several.ended() == 1
+
+
+def test_the_end_of_the_stream_ends_a_worker_with_calls_under_way(several: Line) -> None:
+    several.begin({"do": "ask"})
+    next_call_out(several)
+    several.connection.close()
+
+    assert several.process.wait(20) in (0, 1)
+
+
+def next_call_out(line: Line) -> tuple[bytes, str]:
+    """The call of the next call-out, and its number."""
+    frame = line.next()
+    while frame.kind == ACCEPTED:
+        frame = line.next()
+    assert frame.kind == CALL_OUT
+    return frame.call, decode_fields(frame.header)["number"]

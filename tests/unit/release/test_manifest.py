@@ -58,6 +58,7 @@ idle_seconds = 60
 queue_limit = 10
 timeout_seconds = 5
 load_seconds = 30
+concurrency = 8
 [models.best]
 source = "data://.my/models/best.bin"
 [release]
@@ -68,6 +69,7 @@ callability = "public"
     assert (manifest.entry, manifest.requirements, manifest.python) == ("src/echo.py", "more.txt", ">=3.10,<3.13")
     assert (manifest.resources.cpu, manifest.resources.memory_bytes) == (0.5, 512 * 2**20)
     assert (manifest.scaling.min_replicas, manifest.scaling.timeout_seconds) == (1, 5.0)
+    assert manifest.scaling.concurrency == 8
     assert manifest.sample_input == '{"rows":[1,2]}'
     assert manifest.models["best"].source == "data://.my/models/best.bin"
     assert manifest.on_push == Publication(version_type="patch", callability="public")
@@ -103,6 +105,7 @@ def test_languages_that_cannot_be_served_are_refused(tmp_path: Path, language: s
         (NAME + "[scaling]\nmax_replicas = 0\n", r"\[scaling\] max_replicas \(line 4\): expected `int` >= 1"),
         (NAME + "[scaling]\nmax_replicas = 1\nmin_replicas = 2\n", r"max_replicas \(line 4\) is below min_replicas, 2"),
         (NAME + "[scaling]\nmax_batch = 0\n", r"max_batch"),
+        (NAME + "[scaling]\nconcurrency = 0\n", r"\[scaling\] concurrency \(line 4\): expected `int` >= 1"),
         (NAME + '[resources]\nmemory = "lots"\n', r"memory \(line 4\): 'lots' is no size"),
         (NAME + '[resources]\nmemory = "1 KiB"\n', "at least 16 MiB"),
         (NAME + "[resources]\ngpu = 1\n", "'gpu' is not supported yet"),

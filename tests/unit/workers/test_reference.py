@@ -7,7 +7,7 @@ from pathlib import Path
 
 from slipway.wire import frames
 from slipway.wire.frames import CALL, MAX_CHUNK, Decoder, decode_fields
-from slipway.workers.runtimes.python import failures, worker
+from slipway.workers.runtimes.python import failures, process
 
 PAGE = (Path(__file__).parents[3] / "docs" / "reference" / "worker-protocol.md").read_text()
 KINDS = dict(re.findall(r"^\| (\d+) \| ([a-z -]+) \|", PAGE, re.MULTILINE))
@@ -41,7 +41,7 @@ def test_the_example_is_a_frame() -> None:
 def test_limits_and_statuses_are_those_of_the_code() -> None:
     assert f"{MAX_CHUNK:,} bytes" in PAGE
     statuses = {int(status) for status in re.findall(r"^\| (\d+) \| (?:it was|after|the platform)", PAGE, re.MULTILINE)}
-    assert statuses == {worker.ENDED, worker.FAILED, worker.BROKEN, worker.OUT_OF_MEMORY}
+    assert statuses == {process.ENDED, process.FAILED, process.BROKEN, process.OUT_OF_MEMORY}
 
 
 def test_every_error_type_that_authors_may_use_is_listed() -> None:

@@ -6,16 +6,16 @@ import inspect
 import os
 import sys
 import sysconfig
-import types
 from typing import Any, Callable, List, Optional, Tuple
 
 from slipway.sdk import platform
 from slipway.sdk.adk import ADK, collect, is_something, needs, takes
 from slipway.sdk.client_transport import connect_client
 from slipway.workers.runtimes.python.entry import import_entry
+from slipway.workers.runtimes.python.lazy import complete
 
 _CLASSIC_FILE = "algorithmia.conf"
-_LAZY = frozenset({types.CoroutineType, types.GeneratorType})
+_ASYNC_TESTS = (inspect.iscoroutinefunction, inspect.isasyncgenfunction)
 
 
 class Algorithm:
@@ -23,16 +23,16 @@ class Algorithm:
 
     `apply_batch(inputs)`, beside `apply` or in its place, takes several inputs and returns as many results.
 
-    An entry that makes an `ADK` is the algorithm that this describes.
+    An entry that makes an `ADK` is the algorithm that this describes. What `apply` gives back may be a coroutine or a
+    generator, whose work is not done yet.
     """
 
     def __init__(self, directory: str, entry: str) -> None:
         self._directory, self._entry = directory, entry
-        self._loop: Any = None  # made for the first coroutine
         self._function: Callable[..., Any] = _not_loaded
         self._batch: Callable[..., Any] = _not_loaded
         self._state: Any = None
-        self.apply: Callable[[Any], Any] = self._apply
+        self.apply: Callable[[Any], Any] = _not_loaded
         self.apply_batch: Optional[Callable[[List[Any]], List[Any]]] = None
         # Callers of repositories made for Algorithmia know an error's message without the name of its class.
         self.plain_messages = os.path.exists(os.path.join(directory, _CLASSIC_FILE))
@@ -40,16 +40,22 @@ class Algorithm:
     def load(self) -> None:
         """Import the entry and run its `load`. Raises whatever these raise, or AttributeError without `apply`."""
         function, batch, load = self._functions()
-        self._state = self._finish(load()) if callable(load) else None
+        self._state = complete(load()) if callable(load) else None
         if callable(batch):
             self._batch = batch
             self.apply_batch = self._apply_batch
         if not callable(function):
             self.apply = self._apply_alone
             return
-        self._function = function
+        self._function = self.apply = function
         if is_something(self._state) and takes(function) > 1:
             self.apply = self._apply_with_state
+
+    @property
+    def is_async(self) -> bool:
+        """Whether `apply` is made for an event loop."""
+        called: Any = type(self._function).__call__  # of an instance
+        return any(test(function) for function in (self._function, called) for test in _ASYNC_TESTS)
 
     def _functions(self) -> Tuple[Any, Any, Any]:
         os.environ["SLIPWAY_MODELS"] = os.path.join(self._directory, "models")
@@ -68,17 +74,12 @@ class Algorithm:
             load = ADK(function, load).load
         return function, batch, load
 
-    def _apply(self, value: Any) -> Any:
-        result = self._function(value)
-        return self._finish(result) if type(result) in _LAZY else result
-
     def _apply_with_state(self, value: Any) -> Any:
-        result = self._function(value, self._state)
-        return self._finish(result) if type(result) in _LAZY else result
+        return self._function(value, self._state)
 
     def _apply_batch(self, values: List[Any]) -> List[Any]:
         with_state = is_something(self._state) and takes(self._batch) > 1
-        results = self._finish(self._batch(values, self._state) if with_state else self._batch(values))
+        results = complete(self._batch(values, self._state) if with_state else self._batch(values))
         if callable(getattr(results, "tolist", None)):
             results = results.tolist()  # an array or a series
         if not isinstance(results, (list, tuple)) or len(results) != len(values):
@@ -88,16 +89,6 @@ class Algorithm:
 
     def _apply_alone(self, value: Any) -> Any:
         return self._apply_batch([value])[0]
-
-    def _finish(self, result: Any) -> Any:
-        if inspect.iscoroutine(result):
-            if self._loop is None:
-                # 25 ms that only authors of coroutines pay for.
-                import asyncio
-
-                self._loop = asyncio.new_event_loop()
-            return self._loop.run_until_complete(result)
-        return list(result) if inspect.isgenerator(result) else result
 
 
 def environment_modules() -> List[str]:

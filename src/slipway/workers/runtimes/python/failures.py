@@ -24,6 +24,15 @@ DECLARED_TYPES = frozenset(
 )
 
 
+class Cancelled(Exception):
+    """Nobody waits for the call any more."""
+
+    error_type = "TimeoutError"
+
+    def __init__(self) -> None:
+        super().__init__("the call was cancelled")
+
+
 def describe(error: BaseException, plain: bool = False) -> Tuple[str, str, str]:
     """Error type, message, stack trace without the platform's frames; never raises.
 
@@ -42,7 +51,7 @@ def describe_loading(error: BaseException, plain: bool = False) -> Tuple[str, st
 
 def stack_trace(error: BaseException) -> str:
     """The traceback as text, without the platform's own frames; the last 64 KiB of it."""
-    if isinstance(error, (ResultError, UnreadableInput)):
+    if isinstance(error, (ResultError, UnreadableInput, Cancelled)):
         return ""
     try:
         trace = error.__traceback__

@@ -7,6 +7,15 @@ import os
 import resource
 import signal
 import sys
+import traceback
+from typing import Callable, NoReturn
+
+from slipway.sdk.frames import ProtocolError
+
+# Exit statuses: as it should; after an answer that it could not go on from; the protocol was broken; no memory.
+ENDED, FAILED, BROKEN, OUT_OF_MEMORY = 0, 1, 2, 137
+
+STACK_BYTES = 8 * 1024 * 1024  # of address space, that a thread takes of the limit
 
 _PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15
 _RESERVE_BYTES = 32 * 1024 * 1024  # to answer with once the limit is reached
@@ -32,20 +41,51 @@ def close_standard_input() -> None:
     os.close(null)
 
 
-def limit_memory(limit: int) -> None:
-    """Let malloc fail beyond `limit` bytes more than the process has now, so that Python raises MemoryError."""
+def limit_memory(limit: int, threads: int = 0) -> None:
+    """Let malloc fail beyond `limit` bytes more than the process has now, so that Python raises MemoryError.
+
+    `threads`: of how many `allow_stacks` may add the stacks later.
+    """
     used = 0
     with open("/proc/self/status") as status:
         for line in status:
             if line.startswith("VmData:"):
                 used = int(line.split()[1]) * 1024
-    resource.setrlimit(resource.RLIMIT_DATA, (used + limit, used + limit + _RESERVE_BYTES))
+    most = used + limit + _RESERVE_BYTES + threads * STACK_BYTES
+    resource.setrlimit(resource.RLIMIT_DATA, (used + limit, most))
+
+
+def allow_stacks(threads: int) -> None:
+    """Threads' stacks are address space, hardly any of it ever memory: the author's limit is raised by them."""
+    now, most = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (min(most, now + threads * STACK_BYTES), most))
 
 
 def open_reserve() -> None:
     """Memory to answer with after a MemoryError; the process ends right after."""
     _, most = resource.getrlimit(resource.RLIMIT_DATA)
     resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+
+
+def end_after(error: BaseException) -> NoReturn:
+    """End at once, with the status that says what it was."""
+    os._exit(OUT_OF_MEMORY if isinstance(error, MemoryError) else FAILED)
+
+
+def end_with(serve: Callable[[], None]) -> NoReturn:
+    """Serve, then end at once: what user code left running must not hold the process."""
+    status = ENDED
+    try:
+        serve()
+    except OSError:
+        status = FAILED  # the other side is gone
+    except ProtocolError as error:
+        os.write(2, f"worker: {error}\n".encode())
+        status = BROKEN
+    except BaseException:
+        os.write(2, traceback.format_exc().encode("utf-8", "replace"))
+        status = BROKEN
+    os._exit(status)
 
 
 def differ_from_siblings() -> None:

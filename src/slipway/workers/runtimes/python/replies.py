@@ -13,6 +13,8 @@ from slipway.sdk.frames import (
     MAX_CHUNK,
     PROTOCOL_VERSION,
     REPLY,
+    STREAM_END,
+    STREAM_ITEM,
     encode,
     encode_fields,
 )
@@ -43,10 +45,22 @@ def reply(call: bytes, kind: bytes, body: bytes, started: int, used: int) -> byt
     return _pack(PROTOCOL_VERSION, REPLY, len(header), size, call) + header + body
 
 
-def batched(call: bytes, kind: bytes, body: bytes, us: int, cpu_us: int, batch: int) -> bytes:
-    """The result of one call among `batch`, which took `us` together; `cpu_us` is the call's share."""
-    used = encode_fields({"us": str(us), "cpu_us": str(cpu_us), "batch": str(batch)})
-    return encode(REPLY, call, b"\x0ccontent_type" + len(kind).to_bytes(2, "big") + kind + used, body)
+def result(call: bytes, kind: bytes, body: bytes, us: int, cpu_us: int, batch: int = 1) -> bytes:
+    """A result that took `us`, of one call among `batch`; `cpu_us` is the call's share."""
+    used = {"us": str(us), "cpu_us": str(cpu_us)}
+    if batch > 1:
+        used["batch"] = str(batch)
+    return encode(REPLY, call, _content_type(kind) + encode_fields(used), body)
+
+
+def item(call: bytes, kind: bytes, body: bytes) -> bytes:
+    """One item of a stream."""
+    return encode(STREAM_ITEM, call, _content_type(kind), body)
+
+
+def stream_end(call: bytes, us: int, cpu_us: int) -> bytes:
+    """The end of a stream."""
+    return encode(STREAM_END, call, encode_fields({"us": str(us), "cpu_us": str(cpu_us)}))
 
 
 def error(call: bytes, kind: str, message: str, trace: str, us: int = 0, cpu_us: int = 0, batch: int = 1) -> bytes:
@@ -55,6 +69,11 @@ def error(call: bytes, kind: str, message: str, trace: str, us: int = 0, cpu_us:
     if batch > 1:
         fields["batch"] = str(batch)
     return encode(ERROR, call, encode_fields(fields), trace.encode("utf-8", "replace"))
+
+
+def not_begun(call: bytes) -> bytes:
+    """The answer to a call that was cancelled while it waited."""
+    return error(call, "TimeoutError", "the call was cancelled before it began", "")
 
 
 def log(call: bytes, stream: str, text: str) -> bytes:
@@ -66,3 +85,7 @@ def shortened(modules: List[str]) -> str:
     """As many of the names as fit a header."""
     text = ",".join(modules)
     return text if len(text) < _MODULES_LIMIT else text[:_MODULES_LIMIT].rpartition(",")[0]
+
+
+def _content_type(kind: bytes) -> bytes:
+    return b"\x0ccontent_type" + len(kind).to_bytes(2, "big") + kind

@@ -1,4 +1,4 @@
-"""The runner's main: the worker protocol on descriptor 3, one call at a time."""
+"""The runner's main: the worker protocol on descriptor 3. Loads a version, and serves it in the way that suits it."""
 
 from __future__ import annotations
 
@@ -6,85 +6,62 @@ import os
 import socket
 import sys
 import time
-import traceback
-from typing import Callable, Dict, List, Optional, Set
+from typing import Callable, Dict, List, Optional
 
 from slipway.sdk import platform
 from slipway.sdk.client_transport import ADDRESS
-from slipway.sdk.frames import (
-    CALL,
-    CANCEL,
-    HELLO,
-    NO_CALL,
-    READY,
-    STOP,
-    Decoder,
-    Frame,
-    ProtocolError,
-    decode_fields,
-    encode,
-    encode_fields,
-)
+from slipway.sdk.frames import HELLO, NO_CALL, READY, STOP, Frame, decode_fields, encode, encode_fields
 from slipway.workers.runtimes.python import replies
 from slipway.workers.runtimes.python.algorithm import Algorithm, environment_modules
-from slipway.workers.runtimes.python.batches import run_batch
 from slipway.workers.runtimes.python.callouts import CallOuts
-from slipway.workers.runtimes.python.failures import FATAL, describe, describe_loading
-from slipway.workers.runtimes.python.output import FLUSH_AT, CallOutput
+from slipway.workers.runtimes.python.connection import Connection
+from slipway.workers.runtimes.python.failures import describe_loading
+from slipway.workers.runtimes.python.output import CallOutput
 from slipway.workers.runtimes.python.process import (
     close_standard_input,
     die_with_parent,
+    end_after,
+    end_with,
     limit_memory,
     name_process,
     open_reserve,
 )
-from slipway.workers.runtimes.python.values import decode_input, encode_result, input_kind
+from slipway.workers.runtimes.python.serial import Serial
 
 _CREDIT = 16
-_KINDS = "1,2,4,5,6,7,11,12,13,14,15"
-_READ = 256 * 1024
-_NO_LIMIT = 2**40  # what an input may measure is the platform's business
-
-# Exit statuses: as it should; after an answer that it could not go on from; the protocol was broken; no memory.
-ENDED, FAILED, BROKEN, OUT_OF_MEMORY = 0, 1, 2, 137
-
-_wall, _cpu = time.perf_counter_ns, time.process_time_ns
+_KINDS = "1,2,3,4,5,6,7,8,9,11,12,13,14,15"
 
 
 class Worker:
     """Serves one version to whoever holds the other end of the socket."""
 
     def __init__(self, connection: socket.socket) -> None:
-        self._connection = connection
-        self._decoder = Decoder(_NO_LIMIT)
-        self._callouts = CallOuts(connection, self._decoder, self._running)
+        self._connection = Connection(connection)
+        self._callouts = CallOuts(self._connection)
         self._algorithm = Algorithm("", "")
-        self._loaded = False
-        self._most = 1  # calls in a batch
-        self._call = NO_CALL
-        self._cancelled: Set[bytes] = set()
+        self._concurrency = self._batch = 1
+        self._printed = {"stdout": CallOutput(self._emit("stdout"), 1), "stderr": CallOutput(self._emit("stderr"), 2)}
         self._cloning = False
-        self._out: List[bytes] = []
-        self._stdout = CallOutput(lambda text: self._printed("stdout", text), 1)
-        self._stderr = CallOutput(lambda text: self._printed("stderr", text), 2)
 
     def run(self) -> None:
-        """Serve until the other side closes or says stop. Raises OSError and ProtocolError."""
-        self._take_over()
-        self.serve()
+        """Load and serve, until the other side closes or says stop. Raises OSError and ProtocolError."""
+        frames = self.prepare()
+        if frames is not None:
+            self.serve(frames)
 
-    def prepare(self) -> bool:
-        """Answer a hello and take no call: whether the version is loaded. Raises OSError and ProtocolError."""
+    def prepare(self) -> Optional[List[Frame]]:
+        """Load as the first hello says, and say ready; the frames that came behind it, None where none came."""
         self._take_over()
-        while not self._loaded:
-            data = self._connection.recv(_READ)
-            if not data:
-                return False
-            for frame in self._decoder.feed(data):
+        while True:
+            frames = self._connection.frames()
+            if not frames:
+                return None
+            for position, frame in enumerate(frames):
                 if frame.kind == HELLO:
-                    self._hello(decode_fields(frame.header))
-        self._flush()
-        return True
+                    self._start(decode_fields(frame.header))
+                    return frames[position + 1 :]
+                if frame.kind == STOP:
+                    return None
 
     def clone(self) -> int:
         """Fork a prepared worker. The child puts a socket of its own in the place of this one's, and serves."""
@@ -94,192 +71,87 @@ class Worker:
         finally:
             self._cloning = False
 
-    def serve(self) -> None:
-        """The main loop, once the process is this worker's."""
-        receive, feed, callouts = self._connection.recv, self._decoder.feed, self._callouts
-        while True:
-            if callouts.used:
-                frames = callouts.frames()
-                if not frames:
-                    return
-            else:
-                data = receive(_READ)
-                if not data:
-                    return
-                frames = feed(data)
-            if len(frames) > 1:
-                self._cancelled = {frame.call for frame in frames if frame.kind == CANCEL}
-            if self._algorithm.apply_batch is not None and len(frames) > 1:
-                frames = self._answer_batches(frames)
-            for frame in frames:
-                if frame.kind == CALL:
-                    self._answer(frame)
-                elif frame.kind == HELLO:
-                    self._hello(decode_fields(frame.header))
-                elif frame.kind == STOP:
-                    self._flush()
-                    return
-            self._flush()
+    def serve(self, frames: List[Frame]) -> None:
+        """Serve what is loaded, beginning with these frames."""
+        (self._serial() if self._concurrency == 1 else self._concurrent())(frames)
 
     def _take_over(self) -> None:
         """The process's standard streams, and what is left of them in a process that user code forks."""
         close_standard_input()
-        self._connection.set_inheritable(False)
-        sys.stdout, sys.stderr = self._stdout, self._stderr
+        self._connection.socket.set_inheritable(False)
+        sys.stdout, sys.stderr = self._printed["stdout"], self._printed["stderr"]
         platform.connect(self._callouts.ask)
         os.register_at_fork(after_in_child=self._let_go)
 
     def _let_go(self) -> None:
         if self._cloning:
             return
-        self._stdout.in_forked_child()
-        self._stderr.in_forked_child()
-        self._callouts.close()
-        self._connection.close()
+        for output in self._printed.values():
+            output.in_forked_child()
+        self._connection.let_go()
 
-    def _flush(self) -> None:
-        if self._out:
-            data, self._out = b"".join(self._out), []
-            with self._callouts.sending:
-                self._connection.sendall(data)
-
-    def _running(self) -> bytes:
-        """The call on whose behalf the author's code asks the platform for something; none while it loads."""
-        if self._call == NO_CALL and self._loaded:
-            raise RuntimeError("no call is running: what outlives a call cannot ask the platform for anything")
-        return self._call
-
-    def _printed(self, stream: str, text: str) -> None:
-        self._out.append(replies.log(self._call, stream, text))
-        if self._call == NO_CALL or len(text) > FLUSH_AT:
-            self._flush()
-
-    def _stop_printing(self) -> None:
-        self._stdout.next_call()
-        self._stderr.next_call()
+    def _emit(self, stream: str) -> Callable[[str], None]:
+        """While loading, what is printed is sent at once."""
+        return lambda text: self._connection.send(replies.log(NO_CALL, stream, text))
 
     # --- loading ----------------------------------------------------------------------------------------------------
 
-    def _hello(self, fields: Dict[str, str]) -> None:
-        ready = {"lease": fields["lease"], "kinds": _KINDS, "language": "python"}
-        ready.update({"credit": str(_CREDIT), "concurrency": "1"})
-        self._most = int(fields.get("max_batch", "1"))
-        if not self._loaded:
-            started = _wall()
-            self._load(fields)
-            ready["load_us"] = str((_wall() - started) // 1000)
-            ready["modules"] = replies.shortened(environment_modules())
-        ready["batch"] = str(self._most if self._algorithm.apply_batch else 1)
-        self._out.append(encode(READY, NO_CALL, encode_fields(ready)))
+    def _start(self, hello: Dict[str, str]) -> None:
+        started = time.perf_counter_ns()
+        self._load(hello)
+        load_us = (time.perf_counter_ns() - started) // 1000
+        if self._algorithm.apply_batch is not None:
+            self._batch = int(hello.get("max_batch", "1"))
+        else:
+            self._concurrency = int(hello.get("concurrency", "1"))
+        told = {"load_us": str(load_us), "modules": replies.shortened(environment_modules())}
+        self._connection.send(self._ready(hello, **told))
 
-    def _load(self, fields: Dict[str, str]) -> None:
-        name_process(fields["algorithm"])
-        limit_memory(int(fields["memory"]))
+    def _load(self, hello: Dict[str, str]) -> None:
+        name_process(hello["algorithm"])
+        concurrency = int(hello.get("concurrency", "1"))
+        limit_memory(int(hello["memory"]), threads=concurrency if concurrency > 1 else 0)
         os.environ["ALGORITHMIA_API"] = ADDRESS
-        self._algorithm = Algorithm(fields["directory"], fields["entry"])
+        self._algorithm = Algorithm(hello["directory"], hello["entry"])
         try:
             self._algorithm.load()
         except BaseException as error:
             open_reserve()
             self._stop_printing()
-            self._out.append(replies.error(NO_CALL, *describe_loading(error, self._algorithm.plain_messages)))
-            self._end_after(error)
+            failure = describe_loading(error, self._algorithm.plain_messages)
+            self._connection.send(replies.error(NO_CALL, *failure))
+            end_after(error)
         self._stop_printing()
-        self._stdout.flush_at = self._stderr.flush_at = FLUSH_AT
-        self._loaded = True
 
-    # --- calls ------------------------------------------------------------------------------------------------------
+    def _stop_printing(self) -> None:
+        for output in self._printed.values():
+            output.next_call()
 
-    def _answer(self, frame: Frame) -> None:
-        """Run one call. The previous reply leaves together with the word that this one has begun."""
-        call = frame.call
-        if call in self._cancelled:
-            self._out.append(replies.error(call, "TimeoutError", "the call was cancelled before it began", ""))
-            return
-        kind = input_kind(frame.header)
-        self._out.append(replies.accepted(call))
-        self._flush()
-        self._call = call
-        started, used = _wall(), _cpu()
-        try:
-            result = encode_result(self._algorithm.apply(decode_input(kind, frame.body)))
-        except BaseException as error:
-            self._fail(error, started, used)
-        else:
-            self._stop_printing()
-            self._out.append(replies.reply(call, result[0], result[1], started, used))
-        self._call = NO_CALL
+    def _ready(self, hello: Dict[str, str], **told: str) -> bytes:
+        credit = str(max(_CREDIT, self._concurrency))
+        ready = {"lease": hello["lease"], "kinds": _KINDS, "language": "python", "credit": credit}
+        ready.update(concurrency=str(self._concurrency), batch=str(self._batch), **told)
+        return encode(READY, NO_CALL, encode_fields(ready))
 
-    def _answer_batches(self, frames: List[Frame]) -> List[Frame]:
-        """Run the calls among the frames, up to `max_batch` together; returns the other frames."""
-        calls = [frame for frame in frames if frame.kind == CALL and frame.call not in self._cancelled]
-        for start in range(0, len(calls), self._most):
-            self._answer_batch(calls[start : start + self._most])
-            self._flush()
-        run = {frame.call for frame in calls}
-        return [frame for frame in frames if frame.kind != CALL or frame.call not in run]
+    # --- ways to serve ----------------------------------------------------------------------------------------------
 
-    def _answer_batch(self, frames: List[Frame]) -> None:
-        """What it prints and calls is put down to the first call."""
-        assert self._algorithm.apply_batch is not None
-        inputs = [(frame.call, input_kind(frame.header), frame.body) for frame in frames]
-        self._out.extend([replies.accepted(frame.call) for frame in frames])
-        self._flush()
-        self._call = frames[0].call
-        started, used = _wall(), _cpu()
-        fatal: Optional[BaseException] = None
-        try:
-            outcomes = run_batch(self._algorithm.apply_batch, inputs)
-        except BaseException as error:
-            open_reserve()
-            outcomes, fatal = [(frame.call, error) for frame in frames], error
-        self._stop_printing()
-        us, cpu_us = (_wall() - started) // 1000, (_cpu() - used) // 1000 // len(frames)
-        for call, outcome in outcomes:
-            if isinstance(outcome, BaseException):
-                failure = describe(outcome, self._algorithm.plain_messages)
-                self._out.append(replies.error(call, *failure, us, cpu_us, len(frames)))
-            else:
-                self._out.append(replies.batched(call, *outcome, us, cpu_us, len(frames)))
-        if fatal is not None:
-            self._end_after(fatal)
-        self._call = NO_CALL
+    def _serial(self) -> Callable[[List[Frame]], None]:
+        serial = Serial(self._connection, self._algorithm, self._printed, self._ready)
+        self._callouts.current = serial.current
+        return lambda frames: serial.run(frames, self._batch)
 
-    def _fail(self, error: BaseException, started: int, used: int) -> None:
-        fatal = isinstance(error, FATAL)
-        if fatal:
-            open_reserve()
-        us, cpu_us = (_wall() - started) // 1000, (_cpu() - used) // 1000
-        reply = replies.error(self._call, *describe(error, self._algorithm.plain_messages), us, cpu_us)
-        self._stop_printing()
-        self._out.append(reply)
-        if fatal:
-            self._end_after(error)
+    def _concurrent(self) -> Callable[[List[Frame]], None]:
+        # Some milliseconds, and megabytes, that only those with several calls at a time pay for.
+        from slipway.workers.runtimes.python.concurrent import Concurrent
+        from slipway.workers.runtimes.python.running import current_call
 
-    def _end_after(self, error: BaseException) -> None:
-        self._flush()
-        os._exit(OUT_OF_MEMORY if isinstance(error, MemoryError) else FAILED)
+        self._callouts.current = current_call
+        return Concurrent(self._connection, self._algorithm, self._printed, self._ready, self._concurrency).run
 
 
 def main(descriptor: int = 3) -> None:
-    """Serve on an inherited socket, then end."""
-    end_after(lambda: Worker(socket.socket(fileno=descriptor)).run())
-
-
-def end_after(work: Callable[[], None]) -> None:
-    """Do it, then end at once: what user code left running must not hold the process."""
-    status = ENDED
-    try:
-        work()
-    except OSError:
-        status = FAILED  # the other side is gone
-    except ProtocolError as error:
-        os.write(2, f"worker: {error}\n".encode())
-        status = BROKEN
-    except BaseException:
-        os.write(2, traceback.format_exc().encode("utf-8", "replace"))
-        status = BROKEN
-    os._exit(status)
+    """Serve on an inherited socket, then end at once: what user code left running must not hold the process."""
+    end_with(Worker(socket.socket(fileno=descriptor)).run)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ import traceback
 from typing import Any, Dict, List, Optional
 
 from slipway.workers.runtimes.python import worker
-from slipway.workers.runtimes.python.process import die_with_parent, differ_from_siblings, name_process
+from slipway.workers.runtimes.python.process import die_with_parent, differ_from_siblings, end_with, name_process
 from slipway.workers.runtimes.python.sharing import open_descriptors, plural, threads, unshareable
 from slipway.workers.runtimes.python.worker import Worker
 
@@ -109,9 +109,10 @@ class Zygote:
             os.close(descriptor)
         differ_from_siblings()
         if channel:
-            worker.end_after(lambda: _be_template(socket.socket(fileno=channel[0])))
+            end_with(lambda: _be_template(socket.socket(fileno=channel[0])))
         elif self._loaded is not None:
-            worker.end_after(self._loaded.serve)
+            loaded = self._loaded
+            end_with(lambda: loaded.serve([]))
         else:
             worker.main(_CHANNEL)
 
@@ -147,7 +148,7 @@ def _be_template(channel: socket.socket) -> None:
     os.set_inheritable(channel.fileno(), False)
     before = open_descriptors()
     loaded = Worker(socket.socket(fileno=_CHANNEL))
-    if loaded.prepare():
+    if loaded.prepare() is not None:
         Zygote(channel, loaded, unshareable(before)).run()
 
 
