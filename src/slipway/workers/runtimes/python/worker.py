@@ -26,7 +26,7 @@ from slipway.sdk.frames import (
     encode_fields,
 )
 from slipway.workers.runtimes.python import replies
-from slipway.workers.runtimes.python.algorithm import Algorithm, environment_modules
+from slipway.workers.runtimes.python.algorithm import Algorithm
 from slipway.workers.runtimes.python.batches import run_batch
 from slipway.workers.runtimes.python.callouts import CallOuts
 from slipway.workers.runtimes.python.failures import FATAL, describe, describe_loading
@@ -140,7 +140,7 @@ class Worker:
             started = _wall()
             self._load(fields)
             ready["load_us"] = str((_wall() - started) // 1000)
-            ready["modules"] = replies.shortened(environment_modules())
+            ready["modules"] = replies.shortened(self._algorithm.imported())
         ready["batch"] = str(self._most if self._algorithm.apply_batch else 1)
         self._out.append(encode(READY, NO_CALL, encode_fields(ready)))
 
