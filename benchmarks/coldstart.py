@@ -11,7 +11,6 @@ import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -22,7 +21,6 @@ from slipway.testing import Platform
 
 _VERSIONS = 5  # called in turn, so that one is idle for long enough while the others are called
 _IMPORT = "import time; t = time.perf_counter(); import joblib, sklearn.linear_model; print(time.perf_counter() - t)"
-_SETTLED_SECONDS = 60.0
 
 
 def main() -> None:
@@ -48,7 +46,7 @@ def main() -> None:
 
 def _call(platform: Platform, client: httpx.Client, number: int) -> float:
     """Call one that has no worker; its latency in milliseconds. Exits where the reply is wrong."""
-    _wait(lambda: not machine.workers(platform, f"bench/iris{number}"))
+    machine.wait(lambda: not machine.workers(platform, f"bench/iris{number}"))
     headers = {"Content-Type": "application/json"}
     started = time.perf_counter()
     reply = client.post(f"/v1/algo/bench/iris{number}", content=models.ROW, headers=headers)
@@ -59,19 +57,11 @@ def _call(platform: Platform, client: httpx.Client, number: int) -> float:
 
 
 def _call_without_zygote(platform: Platform, client: httpx.Client) -> float:
-    _wait(lambda: not any(machine.workers(platform, f"bench/iris{number}") for number in range(_VERSIONS)))
+    machine.wait(lambda: not any(machine.workers(platform, f"bench/iris{number}") for number in range(_VERSIONS)))
     for pid in machine.zygotes(platform):
         os.kill(pid, signal.SIGKILL)
-    _wait(lambda: not platform.request("GET", "/v1/status").json()["zygotes"])
+    machine.wait(lambda: not platform.request("GET", "/v1/status").json()["zygotes"])
     return _call(platform, client, 0)
-
-
-def _wait(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + _SETTLED_SECONDS
-    while not condition():
-        if time.monotonic() > deadline:
-            raise SystemExit("the workers, or their zygote, did not go")
-        time.sleep(0.02)
 
 
 def _import_ms(platform: Platform) -> float:

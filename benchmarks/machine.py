@@ -6,7 +6,7 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from slipway.testing import Platform, descendants
@@ -14,6 +14,7 @@ from slipway.workers.memory import proportional_bytes
 
 MIB = 2**20
 _ZYGOTE = "slipway-zygote"
+_PATIENCE_SECONDS = 120.0
 
 
 def fdatasync_ms(directory: Path, samples: int = 300) -> float:
@@ -58,6 +59,15 @@ def private_mib(pid: int) -> float:
 def platform_mib(platform: Platform) -> float:
     """What all processes of a platform take together (PSS), its supervisor's and its workers' included."""
     return proportional_mib([platform.pid, *descendants(platform.pid)])
+
+
+def wait(condition: Callable[[], bool]) -> None:
+    """Until it holds. Exits where it does not within two minutes."""
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while not condition():
+        if time.monotonic() > deadline:
+            raise SystemExit("what was waited for did not come")
+        time.sleep(0.02)
 
 
 def workers(platform: Platform, algorithm: str) -> list[int]:

@@ -34,6 +34,8 @@ def workers(report: Report, platform: Platform) -> None:
     key = models.owner(platform, "bench")
     for number in range(_WORKERS):
         models.deploy(platform, "bench", f"iris{number}", key, number, _SCALING)
+    # Those that the builds have tried are kept for a minute.
+    machine.wait(lambda: not any(machine.workers(platform, f"bench/iris{number}") for number in range(_WORKERS)))
     _warm(platform, key, 0)
     before = machine.platform_mib(platform)
     for number in range(1, _WORKERS):
