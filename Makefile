@@ -1,5 +1,5 @@
 # One door for each job. Everything is done by .venv/bin/python, so that the path of the clone may hold spaces.
-.PHONY: help setup demo stop test check bench soak clean
+.PHONY: help setup demo stop test check bench bench-whole soak clean
 
 PYTEST_OPTIONS ?= -n 2 --dist loadfile
 
@@ -8,7 +8,7 @@ help:
 	@echo "make stop    stop the demo's platform"
 	@echo "make test    run the tests"
 	@echo "make check   run ruff and mypy"
-	@echo "make bench   run the benchmarks"
+	@echo "make bench   run the benchmarks' quick forms, write docs/benchmarks.md; make bench-whole the whole forms"
 	@echo "make soak    run the long proofs: random kills, 20,000 requests after the OpenAPI document"
 	@echo "make clean   stop the demo's platform; remove its data and what setup made"
 
@@ -32,13 +32,10 @@ check: setup
 	.venv/bin/python -m mypy tests scripts benchmarks
 
 bench: setup
-	.venv/bin/python -m benchmarks.overhead
-	.venv/bin/python -m benchmarks.push
-	.venv/bin/python -m benchmarks.recovery
-	.venv/bin/python -m benchmarks.transfers
-	.venv/bin/python -m benchmarks.asynchronous
-	.venv/bin/python -m benchmarks.burst
-	.venv/bin/python -m benchmarks.predict
+	.venv/bin/python -m benchmarks --quick
+
+bench-whole: setup
+	.venv/bin/python -m benchmarks
 
 soak: setup
 	.venv/bin/python -m benchmarks.kill_points

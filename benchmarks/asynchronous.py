@@ -9,7 +9,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.harness import Measure, Report, arguments, cpu_seconds, wrk
+from benchmarks.harness import Measure, Report, arguments
+from benchmarks.machine import cpu_seconds
+from benchmarks.wrk import Caller
 from slipway.testing import Platform
 
 BODY = "[5.1,3.5,1.4,0.2]"
@@ -34,10 +36,10 @@ def main() -> None:
 
 def rates(report: Report, platform: Platform, key: str, seconds: int) -> None:
     """One connection, then 32, then how long until all of it has run: the last one handed in is the last one begun."""
-    url = f"{platform.url}/v1/algo/bench/echo?output=void"
+    echo = _void(platform, key, "echo")
     began, accepted = time.monotonic(), 0.0
     for connections in (1, 32):
-        load = wrk(url, key=key, body=BODY, expected='"async":"void"', connections=connections, seconds=seconds)
+        load = echo.run(connections, seconds)
         accepted += load.rate * seconds
         suffix = f"{connections}_connections"
         name = f"accepted_{suffix}"
@@ -53,10 +55,10 @@ def rates(report: Report, platform: Platform, key: str, seconds: int) -> None:
 
 def crowded(report: Report, platform: Platform, key: str, queued: int) -> None:
     """With very many queued for one version: control's processor time, and the way of a call to another version."""
-    url = f"{platform.url}/v1/algo/bench/slow?output=void"
+    slow = _void(platform, key, "slow")
     submitted = 0
     while submitted < queued:
-        load = wrk(url, key=key, body=BODY, expected='"async":"void"', connections=32, seconds=1)
+        load = slow.run(32, 1)
         submitted += int(load.rate)
     (control,) = platform.processes()["control"]
     before = cpu_seconds(control)
@@ -64,7 +66,7 @@ def crowded(report: Report, platform: Platform, key: str, queued: int) -> None:
     share = (cpu_seconds(control) - before) / _IDLE_SECONDS
     report.add(Measure(name="queued", value=submitted, unit=""))
     report.add(Measure(name="control_cpu_while_queued", value=100 * share, unit="%"))
-    live = wrk(f"{platform.url}/v1/algo/bench/echo", key=key, body=BODY, expected=BODY, connections=1, seconds=3)
+    live = Caller(url=f"{platform.url}/v1/algo/bench/echo", key=key, body=BODY, expected=BODY).run(1, 3)
     report.add(Measure(name="echo_beside_p50", value=live.p50_ms, unit="ms"))
     report.add(Measure(name="echo_beside_p99", value=live.p99_ms, unit="ms"))
     began = time.monotonic()
@@ -73,6 +75,11 @@ def crowded(report: Report, platform: Platform, key: str, queued: int) -> None:
     began = time.monotonic()
     platform.request("POST", "/v1/algo/bench/slow", key, json=1)
     report.add(Measure(name="waiting_call_of_the_same_version", value=time.monotonic() - began, unit="s"))
+
+
+def _void(platform: Platform, key: str, name: str) -> Caller:
+    url = f"{platform.url}/v1/algo/bench/{name}?output=void"
+    return Caller(url=url, key=key, body=BODY, expected='"async":"void"')
 
 
 def _run_one(platform: Platform, key: str, algorithm: str) -> None:

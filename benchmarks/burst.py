@@ -9,13 +9,15 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.harness import Measure, Report, arguments
-from benchmarks.open_loop import OpenLoop
-from slipway.testing import Platform, descendants
+from benchmarks import machine
+from benchmarks.harness import Measure, Report, arguments, at_most
+from benchmarks.open_loop import OpenLoop, Target
+from slipway.testing import Platform
 
 SLEEP = "import time\n\n\ndef apply(input):\n    time.sleep(0.005)\n    return input\n"
 SCALING = "min_replicas = 1\nmax_replicas = 8\nidle_seconds = 5"
 _IDLE_SECONDS = 12  # between bursts
+_TARGETS = [Target("/v1/algo/bench/sleep")]
 
 
 def main() -> None:
@@ -27,34 +29,32 @@ def main() -> None:
         key = platform.account("bench")
         platform.deploy("bench", "sleep", key, SLEEP, scaling=SCALING)
         platform.publish("bench", "sleep", key)
-        url = f"{platform.url}/v1/algo/bench/sleep"
         for number in range(1, bursts + 1):
-            burst(report, platform, url, key, f"burst_{number}", seconds)
+            burst(report, platform, key, f"burst_{number}", seconds)
             time.sleep(_IDLE_SECONDS)
 
 
-def burst(report: Report, platform: Platform, url: str, key: str, name: str, seconds: float) -> None:
+def burst(report: Report, platform: Platform, key: str, name: str, seconds: float) -> None:
     """One step up."""
-    calm = OpenLoop(url, key, 1)
+    calm = OpenLoop(platform.url, key, 1, _TARGETS)
     time.sleep(3)
     calm.stop()
     before = _replicas(platform)
-    load = OpenLoop(url, key, 1000)
+    load = OpenLoop(platform.url, key, 1000, _TARGETS)
     time.sleep(seconds)
     seen = load.stop()
-    report.add(Measure(name=f"{name}_p50", value=seen.p50_ms, unit="ms"))
-    report.add(Measure(name=f"{name}_p99", value=seen.p99_ms, unit="ms", target="<= 20", met=seen.p99_ms <= 20))
-    report.add(Measure(name=f"{name}_p999", value=seen.p999_ms, unit="ms"))
-    report.add(Measure(name=f"{name}_worst", value=seen.worst_ms, unit="ms"))
-    report.add(Measure(name=f"{name}_wrong", value=seen.wrong, unit="calls", target="0", met=seen.wrong == 0))
+    report.add(Measure(name=f"{name}_p50", value=seen.ms(0.5), unit="ms"))
+    report.add(at_most(f"{name}_p99", seen.ms(0.99), "ms", 20))
+    report.add(Measure(name=f"{name}_p999", value=seen.ms(0.999), unit="ms"))
+    report.add(Measure(name=f"{name}_worst", value=seen.ms(1.0), unit="ms"))
+    report.add(at_most(f"{name}_wrong", seen.wrong, "calls", 0))
     report.add(Measure(name=f"{name}_good", value=seen.good, unit="calls"))
     report.add(Measure(name=f"{name}_replicas_before", value=before, unit=""))
     report.add(Measure(name=f"{name}_replicas_after", value=_replicas(platform), unit=""))
 
 
 def _replicas(platform: Platform) -> int:
-    names = (Path(f"/proc/{pid}/comm") for pid in descendants(platform.pid))
-    return sum(name.read_text().startswith("bench/sleep") for name in names if name.exists())
+    return len(machine.workers(platform, "bench/sleep"))
 
 
 if __name__ == "__main__":

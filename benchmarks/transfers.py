@@ -23,8 +23,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from benchmarks.harness import Measure, Report, arguments
-from benchmarks.open_loop import Latencies, OpenLoop
+from benchmarks.harness import Measure, Report, arguments, at_most
+from benchmarks.open_loop import Calls, OpenLoop, Target
 from slipway.testing import Platform
 
 ECHO = "def apply(input):\n    return input\n"
@@ -62,9 +62,9 @@ def main() -> None:
         platform.deploy("bench", "echo", key, ECHO, scaling="min_replicas = 1")
         platform.publish("bench", "echo", key)
         platform.request("POST", "/v1/data/bench", key, json={"name": "files"})
-        calls = f"{platform.url}/v1/algo/bench/echo"
         time.sleep(2)
-        measure(report, platform, key, lambda: OpenLoop(calls, key, RATE), (files, size))
+        targets = [Target("/v1/algo/bench/echo")]
+        measure(report, platform, key, lambda: OpenLoop(platform.url, key, RATE, targets), (files, size))
 
 
 def measure(
@@ -82,26 +82,25 @@ def measure(
             rate, wrong = transfers.run(platform, key)
             _add(report, f"echo_beside_{verb}s{how}", load.stop(), alone if network else None)
             report.add(Measure(name=f"{verb}s{how}", value=rate / 1e6, unit="MB/s"))
-            report.add(Measure(name=f"{verb}s{how}_wrong", value=wrong, unit="files", target="0", met=wrong == 0))
+            report.add(at_most(f"{verb}s{how}_wrong", wrong, "files", 0))
     for name, resident in before.items():
         peak = _memory(platform, name, "VmHWM")
         report.add(Measure(name=f"{name}_memory_before", value=resident, unit="MiB"))
-        report.add(Measure(name=f"{name}_memory_peak", value=peak, unit="MiB", target="<= 300", met=peak <= 300))
+        report.add(at_most(f"{name}_memory_peak", peak, "MiB", 300))
 
 
-def _alone(echo: Callable[[], OpenLoop]) -> Latencies:
+def _alone(echo: Callable[[], OpenLoop]) -> Calls:
     load = echo()
     time.sleep(10)
     return load.stop()
 
 
-def _add(report: Report, name: str, seen: Latencies, alone: Latencies | None = None) -> None:
-    report.add(Measure(name=f"{name}_p50", value=seen.p50_ms, unit="ms"))
-    target = "" if alone is None else f"<= {2 * alone.p99_ms:.2f}"
-    met = None if alone is None else seen.p99_ms <= 2 * alone.p99_ms
-    report.add(Measure(name=f"{name}_p99", value=seen.p99_ms, unit="ms", target=target, met=met))
-    report.add(Measure(name=f"{name}_worst", value=seen.worst_ms, unit="ms"))
-    report.add(Measure(name=f"{name}_wrong", value=seen.wrong, unit="calls", target="0", met=seen.wrong == 0))
+def _add(report: Report, name: str, seen: Calls, alone: Calls | None = None) -> None:
+    report.add(Measure(name=f"{name}_p50", value=seen.ms(0.5), unit="ms"))
+    p99 = Measure(name=f"{name}_p99", value=seen.ms(0.99), unit="ms")
+    report.add(p99 if alone is None else at_most(p99.name, p99.value, "ms", round(2 * alone.ms(0.99), 2)))
+    report.add(Measure(name=f"{name}_worst", value=seen.ms(1.0), unit="ms"))
+    report.add(at_most(f"{name}_wrong", seen.wrong, "calls", 0))
 
 
 def _memory(platform: Platform, name: str, field: str) -> float:

@@ -1,7 +1,7 @@
 """The ceiling: the least a Python gateway with a key check and an isolated worker can cost. A yardstick, not a base.
 
 With `strict` every reply waits until its row is committed to SQLite (group commit).
-Usage: ceiling_gateway.py PORT none|strict KEY
+Usage: ceiling_gateway.py PORT echo|predict none|strict KEY
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ class Call:
 
 
 class Protocol(HttpToolsProtocol):
-    """Short-circuits POST /echo."""
+    """Short-circuits every POST."""
 
     fast: Call | None = None
     credential: bytes | None = None
@@ -194,7 +194,7 @@ async def main(port: int) -> None:
     loop = asyncio.get_running_loop()
     path = str(DATA / "gateway.sock")
     server = await loop.create_unix_server(Worker, path)
-    worker = subprocess.Popen([sys.executable, str(Path(__file__).with_name("ceiling_worker.py")), path])
+    worker = subprocess.Popen([sys.executable, str(Path(__file__).with_name("ceiling_worker.py")), path, sys.argv[2]])
     journal = Journal(loop)
     if STRICT:
         journal.start()
@@ -210,6 +210,6 @@ async def main(port: int) -> None:
 
 
 if __name__ == "__main__":
-    STRICT = sys.argv[2] == "strict"
-    KEYS.add(hashlib.sha256(sys.argv[3].encode()).digest())
+    STRICT = sys.argv[3] == "strict"
+    KEYS.add(hashlib.sha256(sys.argv[4].encode()).digest())
     uvloop.run(main(int(sys.argv[1])))

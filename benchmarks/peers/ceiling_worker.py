@@ -1,4 +1,4 @@
-"""The ceiling's worker: echoes JSON bodies. Usage: ceiling_worker.py SOCKET
+"""The ceiling's worker: echoes JSON bodies, or predicts from them. Usage: ceiling_worker.py SOCKET echo|predict
 
 A frame is a little-endian u32 length and a body; replies come in the order of the requests, so they need no id.
 """
@@ -12,8 +12,10 @@ import sys
 
 import orjson
 import uvloop
+from model import load  # type: ignore[import-not-found]
 
 LENGTH = struct.Struct("<I")
+function = load() if sys.argv[2] == "predict" else list
 
 
 class Worker(asyncio.Protocol):
@@ -25,13 +27,13 @@ class Worker(asyncio.Protocol):
         self.buffer = b""
 
     def data_received(self, data: bytes) -> None:
-        """Echo."""
+        """Whole frames, or pieces of them."""
         buffer, replies, position = self.buffer + data, [], 0
         while len(buffer) - position >= 4:
             (size,) = LENGTH.unpack_from(buffer, position)
             if len(buffer) - position - 4 < size:
                 break
-            reply = orjson.dumps(orjson.loads(buffer[position + 4 : position + 4 + size]))
+            reply = orjson.dumps(function(orjson.loads(buffer[position + 4 : position + 4 + size])))
             replies.append(LENGTH.pack(len(reply)) + reply)
             position += 4 + size
         self.buffer = buffer[position:]

@@ -6,13 +6,17 @@ from collections.abc import Callable
 from typing import Any
 
 
-def load() -> Callable[[list[float]], int]:
-    """The function from a row to its class, tried once."""
+def train() -> Any:  # noqa: ANN401 - scikit-learn has no types
+    """The model itself."""
     from sklearn.datasets import load_iris
     from sklearn.linear_model import LogisticRegression
 
-    rows, classes = load_iris(return_X_y=True)
-    model: Any = LogisticRegression(max_iter=1000).fit(rows, classes)
+    return LogisticRegression(max_iter=1000).fit(*load_iris(return_X_y=True))
+
+
+def load() -> Callable[[list[float]], int]:
+    """The function from a row to its class, tried once."""
+    model = train()
 
     def predict(row: list[float]) -> int:
         return int(model.predict([row])[0])

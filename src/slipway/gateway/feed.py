@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import httpx
@@ -30,8 +30,19 @@ async def follow_feed(socket: Path, apply: Callable[[Snapshot], None]) -> None:
                 client.stream("GET", "/feed") as response,
             ):
                 response.raise_for_status()
-                async for line in response.aiter_lines():
+                async for line in _lines(response):
                     apply(decoder.decode(line))
         except (httpx.HTTPError, msgspec.MsgspecError) as error:
             logger.info("control's feed is away: %r", error)
         await asyncio.sleep(_RETRY_SECONDS)
+
+
+async def _lines(response: httpx.Response) -> AsyncIterator[bytes]:
+    """The response's lines as they come; the first may have tens of megabytes, which are put together once."""
+    pieces: list[bytes] = []
+    async for piece in response.aiter_raw():
+        *ended, rest = piece.split(b"\n")
+        for line in ended:
+            yield b"".join((*pieces, line))
+            pieces.clear()
+        pieces.append(rest)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import os
 import sys
 import sysconfig
@@ -29,6 +30,7 @@ class Algorithm:
 
     def __init__(self, directory: str, entry: str) -> None:
         self._directory, self._entry = directory, entry
+        self._inherited = len(sys.modules)  # from a zygote, which knows them
         self._function: Callable[..., Any] = _not_loaded
         self._batch: Callable[..., Any] = _not_loaded
         self._state: Any = None
@@ -56,6 +58,20 @@ class Algorithm:
         """Whether `apply` is made for an event loop."""
         called: Any = type(self._function).__call__  # of an instance
         return any(test(function) for function in (self._function, called) for test in _ASYNC_TESTS)
+
+    def imported(self) -> List[str]:
+        """Names of the environment's modules that loading has imported, in that order.
+
+        What a zygote had imported is left out: merely to look at a module copies pages that are shared with it, which
+        made up half of what a worker of scikit-learn takes.
+        """
+        roots = tuple({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")})
+        found = []
+        for name, module in itertools.islice(reversed(sys.modules.items()), len(sys.modules) - self._inherited):
+            origin = getattr(getattr(module, "__spec__", None), "origin", None)
+            if isinstance(origin, str) and origin.startswith(roots):
+                found.append(name)
+        return found[::-1]
 
     def _functions(self) -> Tuple[Any, Any, Any]:
         os.environ["SLIPWAY_MODELS"] = os.path.join(self._directory, "models")
@@ -89,17 +105,6 @@ class Algorithm:
 
     def _apply_alone(self, value: Any) -> Any:
         return self._apply_batch([value])[0]
-
-
-def environment_modules() -> List[str]:
-    """Names of the loaded modules that come from the environment's packages, in the order of their import."""
-    roots = tuple({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")})
-    found = []
-    for name, module in list(sys.modules.items()):
-        origin = getattr(getattr(module, "__spec__", None), "origin", None)
-        if isinstance(origin, str) and origin.startswith(roots):
-            found.append(name)
-    return found
 
 
 def _not_loaded(_value: Any) -> Any:

@@ -12,7 +12,7 @@ from slipway.sdk import platform
 from slipway.sdk.client_transport import ADDRESS
 from slipway.sdk.frames import HELLO, NO_CALL, READY, STOP, Frame, decode_fields, encode, encode_fields
 from slipway.workers.runtimes.python import replies
-from slipway.workers.runtimes.python.algorithm import Algorithm, environment_modules
+from slipway.workers.runtimes.python.algorithm import Algorithm
 from slipway.workers.runtimes.python.callouts import CallOuts
 from slipway.workers.runtimes.python.connection import Connection
 from slipway.workers.runtimes.python.failures import describe_loading
@@ -104,7 +104,7 @@ class Worker:
             self._batch = int(hello.get("max_batch", "1"))
         else:
             self._concurrency = int(hello.get("concurrency", "1"))
-        told = {"load_us": str(load_us), "modules": replies.shortened(environment_modules())}
+        told = {"load_us": str(load_us), "modules": replies.shortened(self._algorithm.imported())}
         self._connection.send(self._ready(hello, **told))
 
     def _load(self, hello: Dict[str, str]) -> None:
