@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from slipway.types import Start, Version
@@ -14,7 +16,7 @@ LARGE = "block = bytes(range(256)) * (48 * 4096)\n" + ECHO  # 48 MiB
 HALF = "block = bytes(range(256)) * (128 * 4096)\n" + ECHO  # so that two of them are more than 256 MiB
 
 
-def version(host: Host, source: str = ECHO, expected: int = 0, **changes: object) -> Version:
+def version(host: Host, source: str = ECHO, expected: int = 0, **changes: Any) -> Version:
     """A version whose replicas are said to take so much."""
     return host.version(source, start=Start(memory_bytes=expected), **changes)
 

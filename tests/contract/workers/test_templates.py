@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from slipway.types import Resources, Version
-from slipway.wire.frames import LOG, REPLY
+from slipway.wire.frames import LOG, REPLY, Frame
 from tests.conditions import eventually
 from tests.contract.workers.hosts import Control, Gateway, Host, gone
 
@@ -170,7 +170,7 @@ def test_a_replica_with_its_model_loaded_prints_and_fails_as_any_other(
     gateway.want(version, 2)
     for replica in (gateway.leased(), gateway.leased()):
         call = replica.begin(None)
-        frames = []
+        frames: list[Frame] = []
         while not frames or frames[-1].kind != REPLY:
             frames.append(replica.next())
         (printed,) = (frame for frame in frames if frame.kind == LOG)
