@@ -32,6 +32,7 @@ class Algorithm:
         self._function: Callable[..., Any] = _not_loaded
         self._batch: Callable[..., Any] = _not_loaded
         self._state: Any = None
+        self.streaming = False  # generators are handed on as they are
         self.apply: Callable[[Any], Any] = self._apply
         self.apply_batch: Optional[Callable[[List[Any]], List[Any]]] = None
         # Callers of repositories made for Algorithmia know an error's message without the name of its class.
@@ -97,6 +98,8 @@ class Algorithm:
 
                 self._loop = asyncio.new_event_loop()
             return self._loop.run_until_complete(result)
+        if self.streaming and inspect.isgenerator(result):
+            return result
         return list(result) if inspect.isgenerator(result) else result
 
 

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import os
+import select
 import socket
 import sys
 import time
 import traceback
-from typing import Dict, List, Optional, Set
+from typing import Any, Dict, List, Optional, Set
 
 from slipway.sdk import platform
 from slipway.sdk.client_transport import ADDRESS
 from slipway.sdk.frames import (
     CALL,
     CANCEL,
+    CREDIT,
     HELLO,
     NO_CALL,
     READY,
     STOP,
+    STREAM_END,
+    STREAM_ITEM,
     Decoder,
     Frame,
     ProtocolError,
@@ -41,7 +45,7 @@ from slipway.workers.runtimes.python.process import (
 from slipway.workers.runtimes.python.values import decode_input, encode_result, input_kind
 
 _CREDIT = 16
-_KINDS = "1,2,4,5,6,7,11,12,13,14,15"
+_KINDS = "1,2,3,4,5,6,7,8,9,11,12,13,14,15"
 _READ = 256 * 1024
 _NO_LIMIT = 2**40  # what an input may measure is the platform's business
 
@@ -64,6 +68,7 @@ class Worker:
         self._call = NO_CALL
         self._cancelled: Set[bytes] = set()
         self._out: List[bytes] = []
+        self._later: List[Frame] = []  # read while a stream ran
         self._stdout = CallOutput(lambda text: self._printed("stdout", text), 1)
         self._stderr = CallOutput(lambda text: self._printed("stderr", text), 2)
 
@@ -72,7 +77,9 @@ class Worker:
         self._take_over()
         receive, feed, callouts = self._connection.recv, self._decoder.feed, self._callouts
         while True:
-            if callouts.used:
+            if self._later:
+                frames, self._later = self._later, []
+            elif callouts.used:
                 frames = callouts.frames()
                 if not frames:
                     return
@@ -174,13 +181,65 @@ class Worker:
         self._call = call
         started, used = _wall(), _cpu()
         try:
-            result = encode_result(self._algorithm.apply(decode_input(kind, frame.body)))
+            fields = decode_fields(frame.header)
+            self._algorithm.streaming = "stream" in fields
+            value = self._algorithm.apply(decode_input(kind, frame.body))
+            if self._algorithm.streaming and hasattr(value, "__next__"):
+                self._stream(call, value, int(fields["stream"]), started, used)
+                self._call = NO_CALL
+                return
+            result = encode_result(value)
         except BaseException as error:
             self._fail(error, started, used)
         else:
             self._stop_printing()
             self._out.append(replies.reply(call, result[0], result[1], started, used))
         self._call = NO_CALL
+
+    def _stream(self, call: bytes, items: Any, credit: int, started: int, used: int) -> None:
+        try:
+            for item in items:
+                kind, body = encode_result(item)
+                while True:
+                    found = self._heard(call, credit < 1)
+                    if found is None:
+                        items.close()
+                        self._out.append(replies.error(call, "TimeoutError", "the call was cancelled", ""))
+                        return
+                    credit += found
+                    if credit > 0:
+                        break
+                credit -= 1
+                self._stop_printing()
+                self._out.append(encode(STREAM_ITEM, call, encode_fields({"content_type": kind.decode()}), body))
+                self._flush()
+        finally:
+            items.close()
+        self._stop_printing()
+        us, cpu_us = (_wall() - started) // 1000, (_cpu() - used) // 1000
+        self._out.append(encode(STREAM_END, call, encode_fields({"us": str(us), "cpu_us": str(cpu_us)})))
+
+    def _heard(self, call: bytes, wait: bool) -> Optional[int]:
+        """More credit; None where the call was cancelled."""
+        credit = 0
+        if wait or select.select([self._connection], [], [], 0)[0]:
+            if self._callouts.used:
+                frames = self._callouts.frames()
+                if not frames:
+                    raise OSError("the other side is gone")
+            else:
+                data = self._connection.recv(_READ)
+                if not data:
+                    raise OSError("the other side is gone")
+                frames = self._decoder.feed(data)
+            for frame in frames:
+                if frame.kind == CANCEL and frame.call == call:
+                    return None
+                if frame.kind == CREDIT and frame.call == call:
+                    credit += int(decode_fields(frame.header)["credit"])
+                else:
+                    self._later.append(frame)
+        return credit
 
     def _answer_batches(self, frames: List[Frame]) -> List[Frame]:
         """Run the calls among the frames, up to `max_batch` together; returns the other frames."""
