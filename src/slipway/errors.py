@@ -156,7 +156,7 @@ class LimitExceeded(UsageError):
 
 
 class CallerGone(UsageError):
-    """The caller closed its connection before a worker took the call. Only records show it."""
+    """The caller closed its connection before a worker took the call, or within a stream. Only records show it."""
 
     status = 499
 

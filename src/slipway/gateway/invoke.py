@@ -13,6 +13,7 @@ from slipway.gateway.exchange import Exchange, Reply, refusal
 from slipway.gateway.handover import Handover, async_call
 from slipway.gateway.recorder import Recorder
 from slipway.gateway.replies import response, void_body
+from slipway.gateway.streaming import ACCEPTED, Outlet, StreamExchange
 from slipway.ids import id_bytes, id_text, new_id_bytes
 from slipway.settings import Settings
 from slipway.wire.handover import Submission
@@ -42,11 +43,13 @@ class Invoker:
         self.body_limit = settings.body_limit_bytes
         self._origins = frozenset(origin.encode() for origin in settings.cors_origins)
 
-    def invoke(self, target: bytes, headers: Headers, body: bytes, extra: bytes, reply: Reply) -> Exchange | None:
-        """Take one request. `reply` is called once, with the whole response; None if that has happened or will
-        happen without a call."""
+    def invoke(
+        self, target: bytes, headers: Headers, body: bytes, extra: bytes, reply: Reply, outlet: Outlet
+    ) -> Exchange | None:
+        """Take one request. `reply` is called once, with the whole response, or `outlet` takes it in parts. None if
+        that has happened or will happen without a call."""
         arrived = time.monotonic()
-        authorization = content_type = origin = b""
+        authorization = content_type = origin = accept = b""
         for name, value in headers:
             if name == b"authorization":
                 authorization = value
@@ -54,6 +57,8 @@ class Invoker:
                 content_type = value
             elif name == b"origin":
                 origin = value
+            elif name == b"accept":
+                accept = value
         if origin and self._origins:
             extra += self._allow(origin)
         try:
@@ -67,7 +72,10 @@ class Invoker:
         if admitted.output == "void":
             self.hand_over(admitted, kind, body, extra, reply)
             return None
-        exchange = Exchange(self, admitted, extra, reply)
+        if admitted.output == "stream" or ACCEPTED in accept:
+            exchange: Exchange = StreamExchange(self, admitted, extra, reply, outlet)
+        else:
+            exchange = Exchange(self, admitted, extra, reply)
         caller = admitted.principal.account.name
         deadline = arrived + admitted.timeout
         self.in_flight += 1
@@ -126,6 +134,10 @@ class Invoker:
     def withdraw(self, call: Call) -> None:
         """Its caller is gone."""
         self._dispatcher.withdraw(call)
+
+    def grant(self, call: Call, items: int) -> None:
+        """Its caller takes so many more items."""
+        self._dispatcher.grant(call, items)
 
     def ended(self) -> None:
         """A call has its outcome."""

@@ -82,10 +82,21 @@ class VersionQueue:
                 self._rescale(call.arrived)
 
     def withdraw(self, call: Call) -> None:
-        """The caller is gone: free the place of a call that still waits. One that a worker has is left to end."""
+        """The caller is gone: free the place of a call that still waits. One that a worker has is left to end, if it
+        is no stream."""
         if call.owner is None and call in self.waiting:
             self.waiting.remove(call)
             call.refuse(CallerGone("the caller closed its connection"))
+        elif call.stream is not None and call.owner is not None:
+            self._end_stream(call, call.owner)
+
+    def _end_stream(self, call: Call, replica: ReplicaConnection) -> None:
+        """One that its worker has not begun is ended when that begins it: until then, it is at another's call."""
+        if call.begun and call.id in replica.calls:
+            now = time.monotonic()
+            replica.cancel(call, now)
+            _measure(call, now)
+        call.refuse(CallerGone("the caller closed its connection before the last item"))
 
     def sweep(self, now: float) -> None:
         """End what is overdue, replace workers that do not stop, and adjust the number of replicas."""
@@ -103,8 +114,7 @@ class VersionQueue:
         for call in [call for call in replica.calls.values() if call.deadline <= now]:
             if call.begun:
                 replica.cancel(call, now)
-                call.duration_us = int((now - call.begun) * 1e6)
-                call.queue_us = int((call.begun - call.arrived) * 1e6)
+                _measure(call, now)
                 call.fail(_timeout(call))
             else:
                 call.refuse(DeadlineExceeded("no worker began the call within its time"))
@@ -136,6 +146,8 @@ class VersionQueue:
             call = self.waiting.popleft()
             if not call.done:
                 calls.append(call)
+                if call.stream is not None:  # nothing is sent ahead behind it
+                    room = min(room, replica.concurrency - len(replica.calls))
         if calls:
             replica.send_all(calls)
 
@@ -285,6 +297,12 @@ class VersionQueue:
 
 def _last_used(replica: ReplicaConnection) -> float:
     return replica.last_used
+
+
+def _measure(call: Call, now: float) -> None:
+    """What a call has taken that is ended here."""
+    call.duration_us = int((now - call.begun) * 1e6)
+    call.queue_us = int((call.begun - call.arrived) * 1e6)
 
 
 def _fail_all(calls: list[Call] | deque[Call] | tuple[()], failure: AlgorithmFailure) -> None:

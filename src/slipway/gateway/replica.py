@@ -23,6 +23,8 @@ from slipway.wire.frames import (
     LOG,
     REPLY,
     STOP,
+    STREAM_END,
+    STREAM_ITEM,
     Decoder,
     Frame,
     ProtocolError,
@@ -48,7 +50,7 @@ class ReplicaConnection(asyncio.Protocol):
     def __init__(self, lease: Lease, queue: VersionQueue, reply_limit: int, call_outs: CallOuts) -> None:
         self.id = lease.replica
         self.calls: dict[bytes, Call] = {}  # in the order in which they were sent
-        self.window = lease.concurrency
+        self.window = self.concurrency = lease.concurrency
         self.batch = lease.batch
         self.last_used = time.monotonic()
         self.transport: asyncio.Transport | None = None
@@ -59,6 +61,7 @@ class ReplicaConnection(asyncio.Protocol):
         self._service_seconds = FIRST_GUESS_SECONDS
         self._decoder = Decoder(reply_limit)
         self._cold = lease.cold_start_seconds > 0
+        self._streams: set[bytes] = set()  # call ids
         self._cancelled: dict[bytes, float] = {}  # call id → when its worker is killed
         self._heads: dict[tuple[str, str], bytes] = {}
         self._handlers: dict[int, Callable[[Frame], None]] = {
@@ -68,6 +71,8 @@ class ReplicaConnection(asyncio.Protocol):
             LOG: self._printed,
             CREDIT: self._credited,
             CALL_OUT: self._called_out,
+            STREAM_ITEM: self._streamed,
+            STREAM_END: self._ended,
         }
 
     # --- from the queue ---------------------------------------------------------------------------------------------
@@ -79,6 +84,8 @@ class ReplicaConnection(asyncio.Protocol):
             return 0
         if not self.calls and self.batch > self.window:
             return self.batch
+        if self._streams:  # of which nobody knows when they end: nothing is sent ahead behind one
+            return self.concurrency - len(self.calls)
         return self.window - len(self.calls)
 
     def send(self, call: Call) -> None:
@@ -100,13 +107,23 @@ class ReplicaConnection(asyncio.Protocol):
             head = self._heads[key] = encode_fields({"content_type": call.content_type, "caller": call.caller})
         remaining = b"%d" % max(1, int((call.deadline - now) * 1000))
         timeout = b"\x0atimeout_ms" + len(remaining).to_bytes(2, "big") + remaining
+        if call.stream is not None:
+            self._streams.add(call.id)
+            timeout += encode_fields({"stream": str(call.stream.ahead)})
         return encode(CALL, call.id, head + timeout, call.body)
 
     def cancel(self, call: Call, now: float) -> None:
         """Give up a call that its worker has begun: the worker is killed unless it ends it within the grace."""
         self.calls.pop(call.id, None)
+        self._streams.discard(call.id)
         self._cancelled[call.id] = now + _CANCEL_GRACE_SECONDS
         self.transport.write(encode(CANCEL, call.id))  # type: ignore[union-attr]
+
+    def grant(self, call: Call, items: int) -> None:
+        """Let the worker send so many more items of a call."""
+        if call.id in self.calls and call.stream is not None and self.transport is not None:
+            call.stream.ahead += items
+            self.transport.write(encode(CREDIT, call.id, encode_fields({"credit": str(items)})))
 
     def overstayed(self, now: float) -> bool:
         """Whether a cancelled call's grace is over."""
@@ -173,6 +190,20 @@ class ReplicaConnection(asyncio.Protocol):
         trace = frame.body.decode("utf-8", "replace")
         call.fail(AlgorithmFailure(error_type=fields["type"], message=fields["message"], stack_trace=trace))
 
+    def _streamed(self, frame: Frame) -> None:
+        call = self.calls.get(frame.call)
+        if call is None:
+            return
+        if call.stream is None:
+            raise ProtocolError("an item of a call whose result is wanted whole")
+        call.stream.take(call, decode_fields(frame.header)["content_type"], frame.body)
+
+    def _ended(self, frame: Frame) -> None:
+        call = self._take(frame.call)
+        if call is not None:
+            self._account(call, decode_fields(frame.header))
+            call.end_stream()
+
     def _printed(self, frame: Frame) -> None:
         call = self.calls.get(frame.call)
         if call is not None and len(call.output) < _OUTPUT_LIMIT:
@@ -195,6 +226,8 @@ class ReplicaConnection(asyncio.Protocol):
 
     def _take(self, identity: bytes) -> Call | None:
         self._cancelled.pop(identity, None)
+        if self._streams:
+            self._streams.discard(identity)
         return self.calls.pop(identity, None)
 
     def _account(self, call: Call, fields: dict[str, str]) -> None:

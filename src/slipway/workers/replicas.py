@@ -33,7 +33,7 @@ _PROOF_SECONDS = 0.25
 _SAMPLE_SECONDS = 60.0
 _OUTPUT_LIMIT = 32 * 1024  # characters
 _MODULES_LIMIT = 5000
-_KINDS = "1,2,3,4,5,6,7,11,12,13,14,15"
+_KINDS = "1,2,3,4,5,6,7,8,9,11,12,13,14,15"
 _BROKEN = (OSError, ProtocolError, ValueError, KeyError)  # what a worker that breaks the protocol causes here
 
 
