@@ -11,12 +11,7 @@ _SALT_BYTES = 16
 
 
 class Parts:
-    """The JSON array of the parts, up to `limit_bytes`; of a longer one only its salted digest, and with None nothing.
-
-    >>> parts = Parts(100)
-    >>> parts.add(b'"a"', 1), parts.add(b"2", 1), parts.array(), parts.size
-    (None, None, b'["a",2]', 2)
-    """
+    """The JSON array of the parts, up to `limit_bytes`; of a longer one only its salted digest; with None, nothing."""
 
     def __init__(self, limit_bytes: int | None) -> None:
         self.count = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 from collections.abc import Iterator
@@ -40,6 +41,7 @@ def apply(input):
 
 def items(values, fails):
     for value in values:
+        print(value)
         yield bytes.fromhex(value[4:]) if str(value).startswith("hex:") else value
     if fails:
         raise ValueError("no more")
@@ -197,6 +199,11 @@ def test_the_query_asks_for_a_stream_too(streams: Streams) -> None:
     assert found.text.startswith("data: 1\n\nevent: end\n")
 
 
+def test_what_it_printed_stands_in_the_last_event_for_the_owner_who_asks(streams: Streams) -> None:
+    end = streams.all({"do": "items", "items": [1, 2]}, "?stdout=true")[-1]
+    assert json.loads(end.partition("data: ")[2])["metadata"]["stdout"] == "1\n2\n"
+
+
 def test_who_does_not_ask_for_a_stream_gets_the_items_in_a_list(streams: Streams) -> None:
     value = {"do": "items", "items": [1, "two"]}
     assert streams.call(value) == [1, "two"]
@@ -297,17 +304,22 @@ def test_no_call_is_sent_ahead_behind_a_stream(streams: Streams, tmp_path: Path)
         assert events.next() == "data: 1"
 
 
-def test_a_stream_may_be_pipelined_behind_another_call(streams: Streams) -> None:
-    value = json.dumps({"do": "items", "items": list(range(50))}).encode()
-    first = b'{"do":"one"}'
+def test_streams_and_calls_on_one_connection_are_answered_in_order(streams: Streams) -> None:
+    stream = json.dumps({"do": "items", "items": list(range(50))}).encode()
+    plain = b'{"do":"echo"}'
+    streamed = _head(streams, len(stream), f"Accept: {SSE}") + stream
+    called = _head(streams, len(plain)) + plain
     with socket.create_connection(("127.0.0.1", streams.platform.port), timeout=60) as client:
-        client.sendall(_head(streams, len(first)) + first + _head(streams, len(value), f"Accept: {SSE}") + value)
+        client.sendall(streamed + called + streamed + called)  # all but the first are pipelined
         received = b""
-        while b"event: end" not in received:
+        while received.count(b'"request_id"') < 4:
             part = client.recv(65536)
             assert part, received
             received += part
-    assert received.index(b'"result"') < received.index(b"data: 0\n\n") < received.index(b"data: 49\n\n")
+        client.sendall(called)
+        assert b'"result":{"do":"echo"}' in client.recv(65536)
+    found = re.findall(rb"data: 49|event: end|\"result\"", received)
+    assert found == [b"data: 49", b"event: end", b'"result"'] * 2
 
 
 def test_a_client_of_http_1_0_reads_to_the_end_of_the_connection(streams: Streams) -> None:
