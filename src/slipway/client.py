@@ -17,6 +17,7 @@ import msgspec
 
 from slipway.connection import AlgorithmFailed, ClientError, Connection
 from slipway.credentials import find_credentials
+from slipway.event_stream import CONTENT_TYPE, read_events
 from slipway.hosted_data import HostedData
 from slipway.resources import AccountInfo, AlgorithmInfo, BuildInfo, CallResult, Execution, KeyInfo, Page, RequestInfo
 from slipway.types import Callability
@@ -165,6 +166,26 @@ class Client:
             params={name: value for name, value in options.items() if value},
         )
         return call_result(reply)
+
+    def stream(self, algorithm: str, input: object = None, timeout: float | None = None) -> Iterator[Any]:
+        """The items that `owner/name[/version]` yields, as they come; the one result of an algorithm that yields none.
+
+        Raises AlgorithmFailed for its own errors, also behind items. To stop reading is to cancel the call.
+        """
+        content_type, body = _encoded(input)
+        headers = {"Content-Type": content_type, "Accept": CONTENT_TYPE}
+        wanted = {"timeout": _number(timeout)} if timeout else {}
+        path = f"/v1/algo/{quote(algorithm)}"
+        with self._connection.stream("POST", path, content=body, headers=headers, params=wanted) as response:
+            if not response.headers.get("Content-Type", "").startswith(CONTENT_TYPE):
+                # An outcome before the first item, or a platform that streams nothing.
+                yield call_result(json.loads(response.read())).result
+                return
+            for event in read_events(response.iter_bytes()):
+                if event.name == "error":
+                    call_result(event.data)
+                elif not event.name:
+                    yield event.data
 
     def call_raw(self, algorithm: str, content: bytes, content_type: str, timeout: float | None = None) -> bytes:
         """The bare bytes that a call is answered with. An error of the algorithm raises AlgorithmFailed."""

@@ -36,7 +36,18 @@ SIDEWAYS = {
 }
 # What a machine without the server's dependencies runs. It sees the platform through its HTTP API only.
 CLIENT_SIDE = frozenset(
-    {"client", "connection", "credentials", "hosted_data", "resources", "deploy", "deployment", "cli", "testing"}
+    {
+        "client",
+        "connection",
+        "credentials",
+        "event_stream",
+        "hosted_data",
+        "resources",
+        "deploy",
+        "deployment",
+        "cli",
+        "testing",
+    }
 )
 BELOW_THE_CLIENT = frozenset({"types", "errors", "ids", "sdk", ""})
 # Only these load what costs memory or time; each is one process's own.

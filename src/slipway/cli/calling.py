@@ -12,7 +12,7 @@ import typer
 
 from slipway.cli.inputs import Kind, chosen_kind, read_input
 from slipway.cli.output import Json, print_json, say
-from slipway.cli.results import write_bytes, write_result
+from slipway.cli.results import write_bytes, write_items, write_result
 from slipway.cli.session import connect
 from slipway.client import Client, call_result
 from slipway.connection import ClientError
@@ -50,14 +50,22 @@ def call(
     timeout: Annotated[float | None, typer.Option(min=0.1, help="Seconds that the call may take.")] = None,
     stdout: Annotated[bool, typer.Option("--stdout", help="Show on stderr what your algorithm printed.")] = False,
     later: Annotated[bool, typer.Option("--async", help="Do not wait: print the request id.")] = False,
+    stream: Annotated[
+        bool,
+        typer.Option("--stream", help="Print each item that the algorithm yields as it comes, a line of JSON each."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Call an algorithm and print its result. Exit code 1: the algorithm, or the platform, answered with an error."""
+    if stream and (later or stdout):
+        raise typer.BadParameter("--stream goes with neither --async nor --stdout")
     given = read_input(value, data, file, chosen_kind(kind, text, binary))
     with connect(timeout=(timeout or 3000.0) + 30.0) as client:
         if later:
             request_id = client.call_async(algorithm, given.value, timeout, stdout)
             sys.stdout.write(json.dumps({"request_id": request_id}) + "\n" if as_json else request_id + "\n")
+        elif stream:
+            write_items(client.stream(algorithm, given.value, timeout), output, raw=raw)
         elif raw and not stdout and not as_json:
             write_bytes(client.call_raw(algorithm, given.content, given.content_type, timeout), output)
         else:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import typer
 
@@ -28,6 +29,16 @@ def write_result(found: CallResult, output: Path | None, *, raw: bool, as_json: 
         size = len(found.result)
         raise typer.BadParameter(f"the result is {size} bytes: redirect it, or use --output or --raw")
     write_bytes(_shown(found, raw or output is not None), output)
+
+
+def write_items(items: Iterable[Any], output: Path | None, *, raw: bool) -> None:
+    """Write items as they come: a line of JSON each, or text and bytes as they are; a file is whole or not there."""
+    if output is not None:
+        with whole_file(output) as target:
+            target.writelines(_item(item, raw) for item in items)
+        return
+    for item in items:
+        write_bytes(_item(item, raw), None)
 
 
 def write_bytes(content: bytes, output: Path | None) -> None:
@@ -55,6 +66,14 @@ def whole_file(file: Path) -> Iterator[BinaryIO]:
     except BaseException:
         os.unlink(name)
         raise
+
+
+def _item(value: object, raw: bool) -> bytes:
+    if raw and isinstance(value, (str, bytes)):
+        return value.encode() if isinstance(value, str) else value
+    if isinstance(value, bytes):
+        value = base64.b64encode(value).decode()
+    return f"{json.dumps(value, ensure_ascii=False)}\n".encode()
 
 
 def _shown(result: CallResult, bare: bool) -> bytes:

@@ -37,7 +37,7 @@ class Options(msgspec.Struct, frozen=True):
 
     timeout: float | None = None  # seconds
     stdout: bool = False
-    output: str = ""  # "", "raw" or "void"
+    output: str = ""  # "", "raw", "stream" or "void"
 
 
 class Admitted(msgspec.Struct, frozen=True):
@@ -161,8 +161,8 @@ def parse_options(target: bytes) -> Options:
             timeout = math.nan
         if not 0 < timeout < math.inf:
             raise InputError(f"timeout must be a number of seconds above 0, not {query['timeout'][-1]!r}")
-    if output not in ("", "raw", "void"):
-        raise InputError(f"output must be raw or void, not {output!r}")
+    if output not in ("", "raw", "stream", "void"):
+        raise InputError(f"output must be raw, stream or void, not {output!r}")
     return Options(timeout, query.get("stdout", [""])[-1].lower() == "true", output)
 
 

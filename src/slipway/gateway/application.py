@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 
 from starlette.middleware.cors import CORSMiddleware
 
 from slipway.gateway.forward import Forwarder, Receive, Scope, Send
 from slipway.gateway.invoke import Invoker
-from slipway.gateway.replies import parsed
+from slipway.gateway.pipelined import answer_call
 from slipway.settings import Settings
 
 _PREFIX = "/v1/algo/"
@@ -42,7 +41,7 @@ class Application:
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
         if path.startswith(_PREFIX) and scope["method"] == "POST":
-            await self._call(scope, receive, send)
+            await answer_call(self._invoker, scope, receive, send)
         elif path == "/health/live":
             await _text(send, 200, b"live\n")
         elif path == "/health/ready":
@@ -50,32 +49,6 @@ class Application:
             await _text(send, 200 if ready else 503, b"ready\n" if ready else b"not ready\n")
         else:
             await self._forward(scope, receive, send)
-
-    async def _call(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """A call that was pipelined behind another request."""
-        target = scope["raw_path"] + (b"?" + scope["query_string"] if scope["query_string"] else b"")
-        answered: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        body = bytearray()
-        more = True
-        while more:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return
-            body += message["body"]
-            more = message.get("more_body", False)
-            if len(body) > self._invoker.body_limit:
-                self._invoker.too_large(target, scope["headers"], b"", answered.set_result)
-                break
-        else:
-            self._invoker.invoke(target, scope["headers"], bytes(body), b"", answered.set_result)
-        await _relay(send, await answered)
-
-
-async def _relay(send: Send, response: bytes) -> None:
-    """Hand a rendered response to ASGI."""
-    status, headers, body = parsed(response)
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
 
 
 async def _text(send: Send, status: int, body: bytes) -> None:

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from slipway.errors import SlipwayError
+from slipway.journal.parts import Parts
 from slipway.types import AlgorithmFailure, Version
+from slipway.wire.frames import ProtocolError
 
 if TYPE_CHECKING:
     from slipway.gateway.exchange import Exchange
@@ -25,6 +27,33 @@ class Sink(Protocol):
 
     def started(self, call: Call) -> None:
         """The call, a root, is about to call others: its start must be on record before the first of these."""
+
+
+class StreamSink(Sink, Protocol):
+    """Who takes a call's items one by one."""
+
+    def item(self, call: Call, content_type: str, body: bytes) -> None:
+        """The next one has come."""
+
+
+class Stream:
+    """What a call has whose items are wanted as they come."""
+
+    __slots__ = ("_sink", "ahead", "ended", "kept")
+
+    def __init__(self, sink: StreamSink, ahead: int, kept: Parts | None = None) -> None:
+        self._sink = sink
+        self.ahead = ahead  # items that may come before more are allowed
+        self.ended = False  # its worker has said that there are no more
+        self.kept = kept  # None where its record is another gateway's
+
+    def take(self, call: Call, content_type: str, body: bytes) -> None:
+        """One item has come. Raises ProtocolError where it was not allowed yet."""
+        if self.ahead < 1:
+            raise ProtocolError("an item that there was no credit for")
+        self.ahead -= 1
+        if not call.done:
+            self._sink.item(call, content_type, body)
 
 
 class Place(msgspec.Struct, frozen=True, gc=False):
@@ -69,6 +98,7 @@ class Call:
         "sent",
         "sink",
         "started",
+        "stream",
         "version",
     )
 
@@ -95,6 +125,7 @@ class Call:
         self.place: Place | None = None  # None: it is a root
         self.started = False  # whether its start is on record, so that its end is recorded as that
         self.children: set[Exchange] | None = None  # what its worker calls and waits for; None: it has called nothing
+        self.stream: Stream | None = None  # None: its result is wanted whole
         self.sent = 0.0
         self.begun = 0.0  # when its worker accepted it
         self.retried = False
@@ -114,6 +145,12 @@ class Call:
     def succeed(self, result_type: str, result: bytes) -> None:
         """Complete with a result: JSON text, UTF-8 text or bytes."""
         self.result_type, self.result = result_type, result
+        self._complete()
+
+    def end_stream(self) -> None:
+        """Complete a call whose items have all come."""
+        if self.stream is not None:
+            self.stream.ended = True
         self._complete()
 
     def fail(self, failure: AlgorithmFailure) -> None:

@@ -80,6 +80,13 @@ class Dispatcher:
             queue.withdraw(call)
         self._peers.withdraw(call)
 
+    def grant(self, call: Call, items: int) -> None:
+        """The caller takes so many more items of a stream."""
+        if call.owner is not None:
+            call.owner.grant(call, items)
+        else:
+            self._peers.grant(call, items)
+
     def queue(self, version: Version) -> VersionQueue:
         """The version's queue, made at its first use."""
         queue = self._queues.get(version.id)

@@ -54,6 +54,9 @@ class Exchange:
     def accepted(self, call: Call) -> None:
         """A worker has begun the call."""
 
+    def resume(self) -> None:
+        """The client, which was slow to take what was sent, takes more now."""
+
     def started(self, call: Call) -> None:
         """It calls others now: what they do is recorded behind its start."""
         self._invoker.recorder.record(call, self._admitted, "start", _nothing, _nothing)

@@ -14,6 +14,7 @@ from slipway.gateway.exchange import Exchange, Reply, refusal
 from slipway.gateway.handover import Handover, async_call
 from slipway.gateway.recorder import Recorder
 from slipway.gateway.replies import response, void_body
+from slipway.gateway.streaming import ACCEPTED, Outlet, StreamExchange
 from slipway.gateway.usage import Usage, most, over_limit
 from slipway.ids import id_bytes, id_text, new_id_bytes
 from slipway.settings import Settings
@@ -46,11 +47,19 @@ class Invoker:
         self._origins = frozenset(origin.encode() for origin in settings.cors_origins)
 
     def invoke(
-        self, target: bytes, headers: Headers, body: bytes, extra: bytes, reply: Reply, head: bytes = b""
+        self,
+        target: bytes,
+        headers: Headers,
+        body: bytes,
+        extra: bytes,
+        reply: Reply,
+        outlet: Outlet,
+        head: bytes = b"",
     ) -> Exchange | None:
-        """Take one request. `reply` is called once, with the whole response; None if that has happened or will
-        happen without a call. What a `head` says is remembered: the bytes before a body of stated length."""
-        authorization = content_type = origin = b""
+        """Take one request. `reply` is called once, with the whole response, or `outlet` takes it in parts. None if
+        that has happened or will happen without a call. What a `head` says is remembered: the bytes before a body of
+        stated length."""
+        authorization = content_type = origin = accept = b""
         for name, value in headers:
             if name == b"authorization":
                 authorization = value
@@ -58,6 +67,8 @@ class Invoker:
                 content_type = value
             elif name == b"origin":
                 origin = value
+            elif name == b"accept":
+                accept = value
         allow = self._allow(origin) if origin and self._origins else b""
         try:
             admitted = self._admission.admit(authorization, target)
@@ -69,9 +80,11 @@ class Invoker:
         if admitted.output == "void":
             self.hand_over(admitted, said.kind, body, extra + allow, reply)
             return None
+        if admitted.output == "stream" or ACCEPTED in accept:
+            return self._begin(said, body, StreamExchange(self, admitted, extra + allow, reply, outlet))
         if head:
             self._admission.remember(head, said)
-        return self._begin(said, body, extra, reply)
+        return self._begin(said, body, Exchange(self, admitted, extra + allow, reply))
 
     def known(self, head: bytes) -> Head | None:
         """What was remembered of a head with exactly these bytes."""
@@ -84,7 +97,7 @@ class Invoker:
         except SlipwayError as error:
             self._refuse_known(error, head.admitted.principal, head.admitted.name, extra + head.allow, reply)
             return None
-        return self._begin(head, body, extra, reply)
+        return self._begin(head, body, Exchange(self, head.admitted, extra + head.allow, reply))
 
     def _check(self, head: Head, body: bytes) -> None:
         usage = head.admitted.usage
@@ -94,9 +107,8 @@ class Invoker:
             raise DiskFull("the platform's disk is full: no call can be recorded")
         check_body(head.kind, body)
 
-    def _begin(self, head: Head, body: bytes, extra: bytes, reply: Reply) -> Exchange:
+    def _begin(self, head: Head, body: bytes, exchange: Exchange) -> Exchange:
         admitted = head.admitted
-        exchange = Exchange(self, admitted, extra + head.allow if head.allow else extra, reply)
         arrived = time.monotonic()
         self.in_flight += 1
         usage = admitted.usage
@@ -174,6 +186,10 @@ class Invoker:
     def withdraw(self, call: Call) -> None:
         """Its caller is gone."""
         self._dispatcher.withdraw(call)
+
+    def grant(self, call: Call, items: int) -> None:
+        """Its caller takes so many more items."""
+        self._dispatcher.grant(call, items)
 
     def ended(self, usage: Usage | None) -> None:
         """A call has its outcome; `usage` is that of its key, if it is a root."""

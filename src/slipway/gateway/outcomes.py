@@ -6,7 +6,7 @@ from slipway import errors
 from slipway.errors import SlipwayError
 from slipway.gateway.call import Call
 from slipway.types import AlgorithmFailure
-from slipway.wire.frames import ERROR, REPLY, encode, encode_fields
+from slipway.wire.frames import ERROR, REPLY, STREAM_END, encode, encode_fields
 from slipway.wire.messages import STOPPED
 
 _REFUSALS = {
@@ -35,6 +35,8 @@ def reply_frame(call: Call) -> bytes:
         if _is_lost(call.failure):
             failed["lost"] = "1"
         return encode(ERROR, call.id, encode_fields({**fields, **failed}), call.failure.stack_trace.encode())
+    if call.stream is not None and call.stream.ended:
+        return encode(STREAM_END, call.id, encode_fields(fields))
     return encode(REPLY, call.id, encode_fields({**fields, "content_type": call.result_type}), call.result)
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from slipway.errors import CallerGone, CapacityError, SlipwayError
-from slipway.gateway.call import Call, Place
+from slipway.gateway.call import Call, Place, Stream
 from slipway.gateway.outcomes import GATEWAY_LOST, failure_frame, outcome_from_error, reply_frame
 from slipway.gateway.tasks import background
 from slipway.routing.retry import may_try_again
@@ -22,9 +22,12 @@ from slipway.wire.frames import (
     ACCEPTED,
     CALL,
     CANCEL,
+    CREDIT,
     ERROR,
     LOG,
     REPLY,
+    STREAM_END,
+    STREAM_ITEM,
     Decoder,
     Frame,
     ProtocolError,
@@ -37,6 +40,7 @@ _RETRY_SECONDS = 0.02
 _UNKNOWN_VERSION_SECONDS = 2.0  # how long a peer's feed may lag behind ours
 
 Submit = Callable[[Call], None]
+Grant = Callable[[Call, int], None]
 
 
 class PeerLink(asyncio.Protocol):
@@ -74,6 +78,12 @@ class PeerLink(asyncio.Protocol):
         elif call.id in self._calls and self._transport is not None:
             self._transport.write(encode(CANCEL, call.id))
 
+    def grant(self, call: Call, items: int) -> None:
+        """The caller takes so many more items of a stream: tell the peer."""
+        if call.id in self._calls and call.stream is not None and self._transport is not None:
+            call.stream.ahead += items
+            self._transport.write(encode(CREDIT, call.id, encode_fields({"credit": str(items)})))
+
     def close(self) -> None:
         """The peer is no member any more: calls that it had not begun go elsewhere."""
         self._closed = True
@@ -95,6 +105,8 @@ class PeerLink(asyncio.Protocol):
             "key": call.key_id,
             **_placed(call.place),
         }
+        if call.stream is not None:
+            fields["stream"] = str(call.stream.ahead)
         assert self._transport is not None
         self._transport.write(encode(CALL, call.id, encode_fields(fields), call.body))
 
@@ -144,6 +156,8 @@ class PeerLink(asyncio.Protocol):
                 call.sink.started(call)
         elif frame.kind == LOG:
             call.output = frame.body
+        elif frame.kind == STREAM_ITEM and call.stream is not None:
+            call.stream.take(call, decode_fields(frame.header)["content_type"], frame.body)
         else:
             del self._calls[frame.call]
             self._settle(call, frame)
@@ -157,6 +171,9 @@ class PeerLink(asyncio.Protocol):
         if frame.kind == REPLY:
             call.succeed(fields["content_type"], frame.body)
             return
+        if frame.kind == STREAM_END:
+            call.end_stream()
+            return
         outcome = outcome_from_error(fields, frame.body)
         if isinstance(outcome, SlipwayError):
             call.refuse(outcome)
@@ -168,9 +185,15 @@ class PeerSession(asyncio.Protocol):
     """The other side: calls that another gateway, or control, hands to us. The sink of each of them."""
 
     def __init__(
-        self, submit: Submit, route: Submit, withdraw: Submit, find: Callable[[str], Version | None], max_body: int
+        self,
+        submit: Submit,
+        route: Submit,
+        withdraw: Submit,
+        grant: Grant,
+        find: Callable[[str], Version | None],
+        max_body: int,
     ) -> None:
-        self._submit, self._route, self._withdraw, self._find = submit, route, withdraw, find
+        self._submit, self._route, self._withdraw, self._grant, self._find = submit, route, withdraw, grant, find
         self._decoder = Decoder(max_body)
         self._calls: dict[bytes, Call] = {}
         self._transport: asyncio.Transport | None = None
@@ -193,6 +216,8 @@ class PeerSession(asyncio.Protocol):
                     background(self._take(frame))
                 elif frame.kind == CANCEL and (call := self._calls.get(frame.call)):
                     self._withdraw(call)
+                elif frame.kind == CREDIT and (call := self._calls.get(frame.call)):
+                    self._grant(call, int(decode_fields(frame.header)["credit"]))
         except (ProtocolError, KeyError, ValueError):
             if self._transport is not None:
                 self._transport.abort()
@@ -207,6 +232,8 @@ class PeerSession(asyncio.Protocol):
         call = Call(frame.call, version, frame.body, fields["content_type"], fields["caller"], arrived, deadline, self)
         call.key_id, call.place = fields.get("key", ""), _place(fields)
         call.started = "route" in fields  # control has recorded that
+        if "stream" in fields:
+            call.stream = Stream(self, int(fields["stream"]))
         self._calls[call.id] = call
         # Control does not know whose the version is; a gateway does, and has chosen this one.
         if "route" in fields:
@@ -221,8 +248,14 @@ class PeerSession(asyncio.Protocol):
         return version
 
     def accepted(self, call: Call) -> None:
-        """Pass on that a worker has begun the call."""
+        """Pass on that a worker has begun the call; one that nobody waits for any more is not to go on."""
+        if call.done:
+            self._withdraw(call)
         self._write(encode(ACCEPTED, call.id))
+
+    def item(self, call: Call, content_type: str, body: bytes) -> None:
+        """Pass on one item."""
+        self._write(encode(STREAM_ITEM, call.id, encode_fields({"content_type": content_type}), body))
 
     def started(self, call: Call) -> None:
         """Have the gateway that keeps the call's record write its start."""
@@ -272,13 +305,15 @@ class Peers:
         self._links: dict[str, PeerLink] = {}
         self._server: asyncio.AbstractServer | None = None
 
-    async def listen(self, submit: Submit, withdraw: Submit, find: Callable[[str], Version | None]) -> None:
+    async def listen(
+        self, submit: Submit, withdraw: Submit, grant: Grant, find: Callable[[str], Version | None]
+    ) -> None:
         """Take calls that peers hand over."""
         path = self._path(self._name)
         with contextlib.suppress(FileNotFoundError):
             path.unlink()
         self._server = await asyncio.get_running_loop().create_unix_server(
-            lambda: PeerSession(submit, self._submit, withdraw, find, self._max_body), str(path)
+            lambda: PeerSession(submit, self._submit, withdraw, grant, find, self._max_body), str(path)
         )
         path.chmod(0o600)
 
@@ -293,6 +328,11 @@ class Peers:
         """The caller is gone."""
         for link in self._links.values():
             link.withdraw(call)
+
+    def grant(self, call: Call, items: int) -> None:
+        """The caller takes so many more items of a stream."""
+        for link in self._links.values():
+            link.grant(call, items)
 
     def members(self, names: tuple[str, ...]) -> None:
         """Drop the links to gateways that are gone."""

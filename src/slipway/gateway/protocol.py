@@ -58,6 +58,7 @@ class GatewayProtocol(HttpToolsProtocol):
     _between = True  # the parser has nothing of a request
     _head = b""  # of the request that came in one piece, while the parser has it
     _whole = 0  # how long its body is then
+    _framed = True  # a reply in parts is chunked, as HTTP/1.0 does not know it
     _passing = False  # the connection is on its way to control
     idle_since = 0.0
 
@@ -116,7 +117,8 @@ class GatewayProtocol(HttpToolsProtocol):
             chunks, self._chunks = self._chunks, []
             body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
             head = self._head if cycle.keep_alive and len(body) == self._whole else b""
-            cycle.exchange = self.invoker.invoke(self.url, self.headers, body, self._extra(cycle), self._reply, head)
+            extra = self._extra(cycle)
+            cycle.exchange = self.invoker.invoke(self.url, self.headers, body, extra, self._reply, self, head)
 
     # --- asyncio ----------------------------------------------------------------------------------------------------
 
@@ -141,6 +143,13 @@ class GatewayProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
         if cycle is not None and cycle.exchange is not None:
             cycle.exchange.abandon()
+
+    def resume_writing(self) -> None:
+        """The client has taken most of what was written."""
+        super().resume_writing()
+        cycle = self._open
+        if cycle is not None and cycle.exchange is not None:
+            cycle.exchange.resume()
 
     def _should_upgrade_to_ws(self) -> bool:
         return True
@@ -216,6 +225,26 @@ class GatewayProtocol(HttpToolsProtocol):
             self.transport.close()
         elif self.pipeline:
             self.on_response_complete()
+
+    # --- replies in parts -------------------------------------------------------------------------------------------
+
+    def open_parts(self, lines: bytes) -> None:
+        """Send the head. To a client of HTTP/1.0, the end of the connection is the end of the reply."""
+        if self._open is not None:
+            self._framed = self.parser.get_http_version() != "1.0"
+            framing = b"transfer-encoding: chunked\r\n" if self._framed else b""
+            self.transport.write(b"HTTP/1.1 200 OK\r\n%b%b\r\n" % (lines, framing))
+
+    def send_part(self, data: bytes) -> bool:
+        """Send a part; whether the client takes more at once."""
+        if self._open is None or self.transport.is_closing():
+            return False
+        self.transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._framed else data)
+        return not self.flow.write_paused
+
+    def close_parts(self, data: bytes) -> None:
+        """Send the last part."""
+        self._reply(b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data) if self._framed else data)
 
 
 def bound_protocol(invoker: Invoker, settings: Settings) -> type[GatewayProtocol]:

@@ -114,8 +114,7 @@ class VersionQueue:
         for call in [call for call in replica.calls.values() if call.deadline <= now]:
             if call.begun:
                 replica.cancel(call, now)
-                call.duration_us = int((now - call.begun) * 1e6)
-                call.queue_us = int((call.begun - call.arrived) * 1e6)
+                _measure(call, now)
                 call.fail(_timeout(call))
             else:
                 call.refuse(DeadlineExceeded("no worker began the call within its time"))
@@ -306,6 +305,12 @@ def _last_used(replica: ReplicaConnection) -> float:
 
 def _room(replica: ReplicaConnection) -> int:
     return replica.room
+
+
+def _measure(call: Call, now: float) -> None:
+    """What a call has taken that is ended here."""
+    call.duration_us = int((now - call.begun) * 1e6)
+    call.queue_us = int((call.begun - call.arrived) * 1e6)
 
 
 def _fail_all(calls: Iterable[Call], failure: AlgorithmFailure | CapacityError) -> None:

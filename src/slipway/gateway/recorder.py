@@ -8,8 +8,9 @@ from collections import Counter
 from collections.abc import Callable
 
 from slipway.gateway.admission import Admitted
-from slipway.gateway.call import Call
+from slipway.gateway.call import Call, Stream
 from slipway.ids import new_id_bytes
+from slipway.journal.parts import Parts
 from slipway.journal.records import CallRecord, EventRecord, Payload, Phase
 from slipway.journal.writer import JournalWriter
 
@@ -48,7 +49,14 @@ class Recorder:
             record.error_type = failure.error_type
         elif refusal is not None:
             record.status, record.error_type = refusal.status, refusal.error_type
-        self._journal.append(record, None if phase == "start" else _payload(call), durable, failed)
+        payload = None if phase == "start" else _payload(call)
+        if call.stream is not None and payload is not None:
+            _tell_items(call, call.stream, record, payload)
+        self._journal.append(record, payload, durable, failed)
+
+    def parts(self) -> Parts:
+        """For what is to be kept of a call's items."""
+        return self._journal.parts()
 
     def refused(
         self, caller: str, key_id: str, algorithm: str, status: int, error_type: str, durable: Done, known: bytes = b""
@@ -97,6 +105,15 @@ def _payload(call: Call) -> Payload:
     if call.failure is not None:
         result = call.failure.message.encode("utf-8", "replace")
     return Payload(call_id=call.id, input=call.body, result=result, stdout=call.output)
+
+
+def _tell_items(call: Call, stream: Stream, record: CallRecord, payload: Payload) -> None:
+    """What its items came to, in place of a result; a failed call's message stays."""
+    if stream.kept is None or not stream.kept.count:
+        return
+    record.result_size, record.result_type = stream.kept.size, "json"
+    if call.failure is None:
+        stream.kept.put(record, payload)
 
 
 def _nothing() -> None:

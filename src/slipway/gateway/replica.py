@@ -27,6 +27,8 @@ from slipway.wire.frames import (
     OVERSIZED,
     REPLY,
     STOP,
+    STREAM_END,
+    STREAM_ITEM,
     Decoder,
     Frame,
     ProtocolError,
@@ -60,7 +62,7 @@ class ReplicaConnection(asyncio.Protocol):
     def __init__(self, lease: Lease, queue: VersionQueue, reply_limit: int, call_outs: CallOuts, soon: Soon) -> None:
         self.id = lease.replica
         self.calls: dict[bytes, Call] = {}  # in the order in which they were sent
-        self.window = lease.concurrency
+        self.window = self.concurrency = lease.concurrency
         self.batch = lease.batch
         self.last_used = time.monotonic()
         self.transport: asyncio.Transport | None = None
@@ -72,6 +74,7 @@ class ReplicaConnection(asyncio.Protocol):
         self._reply_limit = reply_limit
         self._decoder = Decoder(reply_limit, drop_oversized=True)
         self._cold = lease.cold_start_seconds > 0
+        self._streams: set[bytes] = set()  # call ids
         self._cancelled: dict[bytes, float] = {}  # call id → when its worker is killed
         self._heads: dict[tuple[str, str], bytes] = {}
         self._out: list[bytes] = []  # leaves at the end of this turn of the loop
@@ -85,6 +88,8 @@ class ReplicaConnection(asyncio.Protocol):
             CALL_OUT: self._called_out,
             OVERSIZED | REPLY: self._replied_too_much,
             OVERSIZED | CALL_OUT: self._called_out_too_much,
+            STREAM_ITEM: self._streamed,
+            STREAM_END: self._ended,
         }
 
     # --- from the queue ---------------------------------------------------------------------------------------------
@@ -96,6 +101,8 @@ class ReplicaConnection(asyncio.Protocol):
             return 0
         if not self.calls and self.batch > self.window:
             return self.batch
+        if self._streams:  # of which nobody knows when they end: nothing is sent ahead behind one
+            return self.concurrency - len(self.calls)
         return self.window - len(self.calls)
 
     @property
@@ -117,11 +124,15 @@ class ReplicaConnection(asyncio.Protocol):
             head = self._heads[key] = encode_fields({"content_type": call.content_type, "caller": call.caller})
         remaining = b"%d" % max(1, int((call.deadline - now) * 1000))
         timeout = b"\x0atimeout_ms" + len(remaining).to_bytes(2, "big") + remaining
+        if call.stream is not None:
+            self._streams.add(call.id)
+            timeout += encode_fields({"stream": str(call.stream.ahead)})
         self._write(encode(CALL, call.id, head + timeout, call.body))
 
     def cancel(self, call: Call, now: float, grace: float = _CANCEL_GRACE_SECONDS) -> None:
         """Give up a call that its worker has begun: the worker is killed unless it ends it within the grace."""
         self.calls.pop(call.id, None)
+        self._streams.discard(call.id)
         self._cancelled[call.id] = now + grace
         self._write(encode(CANCEL, call.id))
 
@@ -135,6 +146,12 @@ class ReplicaConnection(asyncio.Protocol):
         if begun and self.transport is not None and all(call.done for call in begun):
             for call in begun:
                 self.cancel(call, now, _ABANDONED_GRACE_SECONDS)
+
+    def grant(self, call: Call, items: int) -> None:
+        """Let the worker send so many more items of a call."""
+        if call.id in self.calls and call.stream is not None:
+            call.stream.ahead += items
+            self._write(encode(CREDIT, call.id, encode_fields({"credit": str(items)})))
 
     def overstayed(self, now: float) -> bool:
         """Whether a cancelled call's grace is over."""
@@ -230,6 +247,20 @@ class ReplicaConnection(asyncio.Protocol):
             message = f"the result exceeds {self._reply_limit} bytes: write it to hosted data and return its address"
             call.fail(AlgorithmFailure(error_type="TooLargeError", message=message))
 
+    def _streamed(self, frame: Frame) -> None:
+        call = self.calls.get(frame.call)
+        if call is None:
+            return
+        if call.stream is None:
+            raise ProtocolError("an item of a call whose result is wanted whole")
+        call.stream.take(call, decode_fields(frame.header)["content_type"], frame.body)
+
+    def _ended(self, frame: Frame) -> None:
+        call = self._take(frame.call)
+        if call is not None:
+            self._account_fields(call, decode_fields(frame.header))
+            call.end_stream()
+
     def _printed(self, frame: Frame) -> None:
         call = self.calls.get(frame.call)
         if call is not None and len(call.output) < _OUTPUT_LIMIT:
@@ -255,6 +286,8 @@ class ReplicaConnection(asyncio.Protocol):
 
     def _take(self, identity: bytes) -> Call | None:
         self._cancelled.pop(identity, None)
+        if self._streams:
+            self._streams.discard(identity)
         return self.calls.pop(identity, None)
 
     def _account_fields(self, call: Call, fields: dict[str, str]) -> None:

@@ -75,7 +75,7 @@ async def run(settings: Settings, name: str, listener: socket.socket) -> None:
             reserved = directory.reserved()
             dispatcher.keep_warm(directory.always_warm(reserved), reserved)
 
-    await peers.listen(dispatcher.submit_here, dispatcher.withdraw, directory.version)
+    await peers.listen(dispatcher.submit_here, dispatcher.withdraw, dispatcher.grant, directory.version)
     host.start()
     feed = asyncio.ensure_future(follow_feed(settings.internal_socket, apply))
     application = Application(settings, invoker, lambda: directory.revision >= 0 and host.connected)

@@ -6,6 +6,7 @@ import random
 from hashlib import sha256
 from typing import Literal, NamedTuple
 
+from slipway.journal.parts import Parts
 from slipway.journal.records import CallRecord, Payload, Record
 
 _SMALL_BYTES = 4096
@@ -24,9 +25,9 @@ class PayloadPolicy(NamedTuple):
         """Put digests into a call's record; returns its payload with its salt, cut to what may be kept."""
         if payload is None or self.name == "none" or not isinstance(record, CallRecord):
             return None
-        if payload.salt:
+        if record.input_digest or (payload.input is None and record.result_digest):
             return payload  # sealed already
-        payload.salt = salt
+        payload.salt = salt = payload.salt or salt
         limit = self.limit_bytes if self._kept() else -1
         if payload.input is not None:
             record.input_digest = _digest(salt, payload.input)
@@ -39,6 +40,11 @@ class PayloadPolicy(NamedTuple):
         if payload.stdout:
             payload.stdout = payload.stdout[: max(limit, 0)]
         return payload
+
+    def parts(self) -> Parts:
+        """For a result that comes in parts."""
+        limit = {"none": None, "digest": 0}.get(self.name, self.limit_bytes)
+        return Parts(limit)
 
     def _kept(self) -> bool:
         return self.name == "full" or (self.name == "sample" and random.random() < self.sample_rate)  # noqa: S311

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from slipway.errors import DiskFull
 from slipway.journal.chain import Batch, Chain
+from slipway.journal.parts import Parts
 from slipway.journal.policy import PayloadPolicy, PolicyName
 from slipway.journal.records import Payload, Record, encode_record, new_event
 from slipway.journal.segment import lock
@@ -97,6 +98,10 @@ class JournalWriter:
             self._heavy.submit(self._seal_apart, item)
         else:
             self._enqueue(item)
+
+    def parts(self) -> Parts:
+        """For what is to be kept of a result that comes in parts."""
+        return self._policy.parts()
 
     async def write(self, record: Record, payload: Payload | None = None) -> None:
         """Append, and wait until the record is on disk. Raises DiskFull."""
