@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from benchmarks import machine
 from slipway.ids import id_text
@@ -25,14 +25,25 @@ class Call:
 
 
 def calls_on_record(platform: Platform, since: float) -> dict[str, Call]:
-    """By request id, of calls that ended since then."""
-    found = {}
+    """By request id, of calls that ended since then.
+
+    The journal calls the first call of a worker cold; those that came while that one waited have waited with it.
+    """
+    found, starts = {}, defaultdict(list)
     for entry in read_all(platform.data / "journal", since):
         record = entry.record
         if isinstance(record, CallRecord):
             arrived = record.time - (record.queue_us + record.duration_us) / 1e6
-            found[id_text(record.call_id)] = Call(record.cold_start, record.version_id, arrived, record.time)
-    return found
+            call = Call(record.cold_start, record.version_id, arrived, record.time)
+            found[id_text(record.call_id)] = call
+            if call.cold:
+                starts[call.version].append(call)
+    return {request: _with_its_start(call, starts[call.version]) for request, call in found.items()}
+
+
+def _with_its_start(call: Call, starts: list[Call]) -> Call:
+    waited = any(start.arrived <= call.arrived <= start.ended for start in starts)
+    return replace(call, cold=call.cold or waited)
 
 
 @dataclass(kw_only=True)
