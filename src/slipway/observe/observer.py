@@ -18,6 +18,7 @@ from slipway.settings import Settings
 
 _PAUSE_SECONDS = 0.5
 _FRAMES = 2000  # counted in one transaction
+_PLENTY = 1000  # entries; a step that met fewer has caught up, and is not repeated for the few that came meanwhile
 
 logger = logging.getLogger(__name__)
 
@@ -35,23 +36,23 @@ async def run(settings: Settings) -> None:
     _lower_priority()  # from here on it may wait long for each step
     store = UsageStore(usage_path(settings))
     while not stopping.is_set():
-        busy = _try_step(settings.journal_directory, store)
+        counted = _try_step(settings.journal_directory, store)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stopping.wait(), 0.001 if busy else _PAUSE_SECONDS)
+            await asyncio.wait_for(stopping.wait(), 0.001 if counted >= _PLENTY else _PAUSE_SECONDS)
     store.close()
 
 
-def step(directory: Path, store: UsageStore) -> bool:
-    """Count some of what is new; whether there was any. Raises sqlite3.Error."""
+def step(directory: Path, store: UsageStore) -> int:
+    """Count some of what is new; how many entries these were, at least 1 while there are any. Raises sqlite3.Error."""
     cursors = store.cursors()
-    busy = False
+    counted = 0
     for writer in writers(directory):
         before = cursors.get(writer, Cursor())
         entries, after = read_from(directory, writer, before, _FRAMES)
         if after != before:
             store.add(writer, entries, after)
-            busy = True
-    return busy
+            counted += max(1, len(entries))
+    return counted
 
 
 def lag_seconds(directory: Path, cursors: Mapping[str, Cursor]) -> float:
@@ -63,12 +64,12 @@ def lag_seconds(directory: Path, cursors: Mapping[str, Cursor]) -> float:
     return now - oldest
 
 
-def _try_step(directory: Path, store: UsageStore) -> bool:
+def _try_step(directory: Path, store: UsageStore) -> int:
     try:
         return step(directory, store)
     except sqlite3.OperationalError as error:  # a full disk: nothing was counted, so that it can wait
         logger.error("usage cannot be counted: %s", error)
-        return False
+        return 0
 
 
 def _lower_priority() -> None:
