@@ -21,6 +21,7 @@ from benchmarks.open_loop import Calls, OpenLoop, Target
 from benchmarks.seeding import KEY, Scale, seed
 from slipway.testing import Platform, descendants
 
+_WORKERS_BYTES = 15 * 2**30  # of the 16 GiB that the platform may take
 _RATE = 50
 _ZIPF = 1.1
 _CONNECTIONS = 512
@@ -52,7 +53,7 @@ def run(report: Report, data: Path, scale: Scale, seconds: float) -> None:
     report.add(Measure(name="algorithms", value=scale.algorithms, unit=""))
     report.add(Measure(name="versions", value=len(seeded.targets), unit=""))
     started = time.monotonic()
-    with Platform(data) as platform:
+    with Platform(data, host_memory_bytes=_WORKERS_BYTES) as platform:
         report.add(at_most("up_to_ready", time.monotonic() - started, "s", 10))
         watch, began = Watch(platform, seeded.environments), time.time()
         for name, targets in drawn(seeded.targets, int(_RATE * seconds)).items():
