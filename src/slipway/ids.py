@@ -6,21 +6,26 @@ import os
 import time
 import uuid
 
-_RANDOM_BATCH = 10 * 512
-_random = b""
-_position = 0
+_AT_ONCE = 512
+_tails: list[bytes] = []  # the random parts of ids to come
 
 
 def new_id_bytes() -> bytes:
     """A fresh UUIDv7 as 16 bytes: 48 bits of Unix milliseconds, then 74 random bits."""
-    global _random, _position
-    if _position >= len(_random):
-        # One system call feeds 512 ids: this runs once a call.
-        _random, _position = os.urandom(_RANDOM_BATCH), 0
-    tail = _random[_position : _position + 10]
-    _position += 10
     head = (time.time_ns() // 1_000_000).to_bytes(6, "big")
-    return head + bytes((0x70 | tail[0] & 0x0F, tail[1], 0x80 | tail[2] & 0x3F)) + tail[3:]
+    try:
+        return head + _tails.pop()
+    except IndexError:
+        # One system call feeds 512 ids: this runs once a call.
+        _tails.extend(_random_tails())
+        return head + _tails.pop()
+
+
+def _random_tails() -> list[bytes]:
+    random = bytearray(os.urandom(10 * _AT_ONCE))
+    random[0::10] = bytes([0x70 | byte & 0x0F for byte in random[0::10]])  # version 7
+    random[2::10] = bytes([0x80 | byte & 0x3F for byte in random[2::10]])  # variant
+    return [bytes(random[start : start + 10]) for start in range(0, len(random), 10)]
 
 
 def new_id() -> str:

@@ -141,14 +141,16 @@ class VersionQueue:
 
     def freed(self, replica: ReplicaConnection) -> None:
         """Send the replica what waits, as far as it has room."""
-        if self._delay_seconds and replica.batch > 1 and not self._ripe():
+        if not self.waiting or (self._delay_seconds and replica.batch > 1 and not self._ripe()):
             return
         room = replica.room
-        if room <= 0 or not self.waiting or (self._reserved and not self._bring_forward(replica)):
+        if room <= 0 or (self._reserved and not self._bring_forward(replica)):
             return
         now = time.monotonic()
-        for call in self.waiting.take(room):
-            replica.send(call, now)
+        while room > 0 and (calls := self.waiting.take(1)):
+            replica.send(calls[0], now)
+            # Nothing is sent ahead behind a stream, of which nobody knows when it ends.
+            room = room - 1 if calls[0].stream is None else min(room - 1, replica.room)
 
     def broken(self, replica: ReplicaConnection) -> None:
         """The replica's stream cannot be read any further."""
