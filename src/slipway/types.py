@@ -79,7 +79,7 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
     mode: StartMode = "environment"
     reason: str = "it was built before this was tried"
     load_seconds: float = 0.0  # that import and `load()` took; 0: not measured
-    memory_bytes: int = 0  # proportional set size of one that is loaded; 0: not measured
+    memory_bytes: int = 0  # that one takes which has loaded it, beyond its zygote; 0: not measured
 
 
 class Version(msgspec.Struct, frozen=True, kw_only=True):

@@ -18,6 +18,16 @@ def proportional_bytes(pid: int) -> int:
     return _sum(f"/proc/{pid}/smaps_rollup", ("Pss:",))
 
 
+def private_bytes(pid: int) -> int:
+    """Resident memory that would be free if it ended: shared with nobody (USS); 0 where it is gone. About 1 ms."""
+    return _sum(f"/proc/{pid}/smaps_rollup", ("Private_Clean:", "Private_Dirty:"))
+
+
+def parental_bytes(pid: int) -> int:
+    """The same of a process that others were forked from, with the pages that they share with it."""
+    return _sum(f"/proc/{pid}/smaps_rollup", ("Private_Clean:", "Private_Dirty:", "Shared_Dirty:"))
+
+
 def available_bytes() -> int:
     """What the machine could give without swapping."""
     return _sum("/proc/meminfo", ("MemAvailable:",))

@@ -159,7 +159,7 @@ class Nursery:
                 zygote = Zygote(version.interpreter, self._runtime, log.fileno(), lambda: self._lost(place))
             self._zygotes[place] = zygote
             self._room.note(_key(place), self._room.supposed_of_zygote(_key(place)))
-            self._room.settled(_key(place), zygote.pid)
+            self._room.settled(_key(place), zygote.pid, forks=True)
             zygote.preload(self._modules(version.environment))
         return zygote
 

@@ -7,11 +7,12 @@ from collections import deque
 from collections.abc import Callable
 
 from slipway.types import Version
-from slipway.workers.memory import available_bytes, proportional_bytes
+from slipway.workers.memory import available_bytes, parental_bytes, private_bytes
 
 _PATIENCE_SECONDS = 0.5  # how long a start waits for memory that is being freed
 _LEAST_AVAILABLE = 128 * 2**20  # what the machine itself must keep, whoever else takes of it
-_MEASURED_AT_ONCE = 8  # processes; the kernel takes up to a millisecond for each
+_MEASURED_AT_ONCE = 50  # processes for the first time; the kernel takes up to a millisecond for each
+_MEASURED_AGAIN = 4
 _FRESH_BYTES = 128 * 2**20  # what is supposed of a version that never ran: of a fresh process,
 _FORKED_BYTES = 16 * 2**20  # and beyond its zygote
 _ZYGOTE_BYTES = 64 * 2**20
@@ -22,7 +23,11 @@ class NoRoom(Exception):
 
 
 class Room:
-    """Sums up what each process takes: first what is supposed of it, later what was measured (PSS).
+    """Sums up what each process takes: first what is supposed of it, later what was measured.
+
+    What workers share with the zygote or template that they were forked from is counted there: so the sum is that of
+    all of them, and what one takes is what is free when it ends, however many siblings it has.
+
 
     `relieve(bytes)` is asked to end so much of what is idle; it may fail to. Keys name processes.
     """
@@ -33,8 +38,9 @@ class Room:
         self._taken: dict[str, int] = {}
         self._leaving: dict[str, int] = {}  # they are killed, and not yet gone
         self._leaving_bytes = 0
-        self._pids: dict[str, int] = {}
-        self._turns: deque[str] = deque()  # whose is measured next
+        self._pids: dict[str, tuple[int, bool]] = {}  # and whether others are forked from it
+        self._new: deque[str] = deque()  # who was never measured
+        self._turns: deque[str] = deque()  # whose turn is next, of the others
         self._known: dict[str, int] = {}  # by version id, or key of a zygote: what was measured last
         self._changed = asyncio.Event()
 
@@ -62,11 +68,11 @@ class Room:
         self.taken_bytes += size - self._taken.get(key, 0)
         self._taken[key] = size
 
-    def settled(self, key: str, pid: int) -> None:
-        """It does what it was started for: from now on it is measured, soon for the first time."""
+    def settled(self, key: str, pid: int, *, forks: bool = False) -> None:
+        """It does what it was started for, such as to have others forked from it: from now on it is measured."""
         if key in self._taken:
-            self._pids[key] = pid
-            self._turns.appendleft(key)
+            self._pids[key] = pid, forks
+            self._new.append(key)
 
     def size(self, key: str) -> int:
         """What that process takes."""
@@ -102,11 +108,12 @@ class Room:
     async def measure(self, known_as: Callable[[str], str]) -> None:
         """Measure some processes, each in its turn. `known_as` names what a key's figure is remembered for."""
         due = []
-        for _ in range(min(_MEASURED_AT_ONCE, len(self._turns))):
-            key = self._turns.popleft()
-            if key in self._pids:
-                due.append((key, self._pids[key]))
-                self._turns.append(key)
+        for line, most in ((self._turns, _MEASURED_AGAIN), (self._new, _MEASURED_AT_ONCE)):
+            for _ in range(min(most, len(line))):
+                key = line.popleft()
+                if key in self._pids:
+                    due.append((key, *self._pids[key]))
+                    self._turns.append(key)
         for key, size in await asyncio.to_thread(_measured, due):
             if size and key in self._pids:
                 self.note(key, size)
@@ -124,5 +131,5 @@ class Room:
         return "the host has {} for workers, {} are taken, and {} more were needed".format(*mebibytes)
 
 
-def _measured(due: list[tuple[str, int]]) -> list[tuple[str, int]]:
-    return [(key, proportional_bytes(pid)) for key, pid in due]
+def _measured(due: list[tuple[str, int, bool]]) -> list[tuple[str, int]]:
+    return [(key, parental_bytes(pid) if forks else private_bytes(pid)) for key, pid, forks in due]

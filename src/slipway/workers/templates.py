@@ -148,7 +148,7 @@ class Templates:
             raise
         replica.talk.close()
         self._nursery.learned(version, replica.modules)
-        self._room.settled(key, process.pid)
+        self._room.settled(key, process.pid, forks=True)
         self._templates[version.id] = template
         return template
 

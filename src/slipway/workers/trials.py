@@ -10,7 +10,7 @@ import msgspec
 from slipway.types import AlgorithmFailure, Start, Version
 from slipway.workers.ends import stopped
 from slipway.workers.fleet import Fleet
-from slipway.workers.memory import proportional_bytes
+from slipway.workers.memory import private_bytes
 from slipway.workers.replicas import HostedReplica, LoadFailed, WorkerEnded
 from slipway.workers.templates import Template
 from slipway.workers.zygotes import CannotFork, ZygoteLost
@@ -59,10 +59,13 @@ class _Trial:
 
     def __init__(self, fleet: Fleet, version: Version, sample: bytes, template: Template) -> None:
         self._fleet, self._version, self._sample, self._template = fleet, version, sample, template
+        self._memory_bytes = 0  # that the loaded process takes
 
     async def run(self) -> Tried:
         proven = False
         try:
+            # Now, while nobody shares its model with it.
+            self._memory_bytes = await _beyond_zygote(self._template.replica)
             tried = await self._run()
             proven = tried.start.mode == "loaded"
             return tried
@@ -108,7 +111,7 @@ class _Trial:
             mode="loaded",
             reason="its sample input is answered in a fork of the loaded model",
             load_seconds=loaded.load_seconds,
-            memory_bytes=await asyncio.to_thread(proportional_bytes, loaded.process.pid),
+            memory_bytes=self._memory_bytes,
         )
         return Tried(replica=replica, output=loaded.output + replica.output, start=start)
 
@@ -132,9 +135,14 @@ async def _by_itself(fleet: Fleet, version: Version, sample: bytes | None, reaso
         mode="fresh" if fresh else "environment",
         reason=fresh or reason,
         load_seconds=replica.load_seconds,
-        memory_bytes=await asyncio.to_thread(proportional_bytes, replica.process.pid),
+        memory_bytes=await _beyond_zygote(replica),
     )
     return Tried(replica=replica, output=replica.output, start=start)
+
+
+async def _beyond_zygote(replica: HostedReplica) -> int:
+    """What it takes; 0 where it had to import what its zygote will have for the next one."""
+    return 0 if replica.modules else await asyncio.to_thread(private_bytes, replica.process.pid)
 
 
 async def _answer(replica: HostedReplica, sample: bytes) -> AlgorithmFailure | None:
