@@ -26,6 +26,7 @@ from slipway.gateway.peers import Peers
 from slipway.gateway.protocol import GatewayProtocol, bound_protocol
 from slipway.gateway.recorder import Recorder
 from slipway.journal.writer import JournalWriter
+from slipway.sdk.slices import SERVING_US, take_slices
 from slipway.settings import Settings
 from slipway.types import Snapshot
 
@@ -49,6 +50,7 @@ class _Server(uvicorn.Server):
 
 async def run(settings: Settings, name: str, listener: socket.socket) -> None:
     """Serve on the inherited listening socket until SIGTERM; returns when every call in flight has its reply."""
+    take_slices(SERVING_US)
     journal = JournalWriter(
         settings.journal_directory / name,
         name,

@@ -11,6 +11,7 @@ from typing import Callable, Dict, List, Optional
 from slipway.sdk import platform
 from slipway.sdk.client_transport import ADDRESS
 from slipway.sdk.frames import HELLO, NO_CALL, READY, STOP, Frame, decode_fields, encode, encode_fields
+from slipway.sdk.slices import SERVING_US, STARTING_US, all_threads, take_slices
 from slipway.workers.runtimes.python import replies
 from slipway.workers.runtimes.python.algorithm import Algorithm
 from slipway.workers.runtimes.python.callouts import CallOuts
@@ -73,6 +74,7 @@ class Worker:
 
     def serve(self, frames: List[Frame]) -> None:
         """Serve what is loaded, beginning with these frames."""
+        take_slices(SERVING_US, all_threads())
         (self._serial() if self._concurrency == 1 else self._concurrent())(frames)
 
     def _take_over(self) -> None:
@@ -156,4 +158,5 @@ def main(descriptor: int = 3) -> None:
 
 if __name__ == "__main__":
     die_with_parent(int(os.environ.pop("SLIPWAY_HOST_PID", os.getppid())))
+    take_slices(STARTING_US)
     main()

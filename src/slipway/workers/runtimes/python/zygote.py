@@ -28,6 +28,7 @@ import sysconfig
 import traceback
 from typing import Any, Dict, List, Optional
 
+from slipway.sdk.slices import STARTING_US, take_slices
 from slipway.workers.runtimes.python import worker
 from slipway.workers.runtimes.python.process import die_with_parent, differ_from_siblings, end_with, name_process
 from slipway.workers.runtimes.python.sharing import open_descriptors, plural, threads, unshareable
@@ -161,6 +162,7 @@ def main() -> None:
     """Serve the host on descriptor 3."""
     die_with_parent(int(os.environ.pop("SLIPWAY_HOST_PID")))
     name_process("slipway-zygote")
+    take_slices(STARTING_US)
     os.set_inheritable(_CHANNEL, False)
     Zygote(socket.socket(fileno=_CHANNEL)).run()
 
