@@ -25,7 +25,7 @@ class Demand:
         self.wanted = 0
         self._version, self._host = version, host
         self._reserved = NOTHING
-        self._most = most_replicas(version.scaling)
+        self.least, self._most = fewest_replicas(version.scaling), most_replicas(version.scaling)  # that there ever are
         self._raised_at = 0.0  # when more were asked for last
         self._service_seconds = FIRST_GUESS_SECONDS
         self._served = False  # whether that was ever measured
@@ -36,14 +36,10 @@ class Demand:
         """Whether more could be asked for."""
         return self.wanted < self._most
 
-    @property
-    def least(self) -> int:
-        """How many there always are."""
-        return fewest_replicas(self._version.scaling, self._reserved)
-
     def reserve(self, reserved: Reserved) -> None:
         """What is reserved of the version has changed; the next `adjust` heeds it."""
         self._reserved = reserved
+        self.least = fewest_replicas(self._version.scaling, reserved)
         self._most = most_replicas(self._version.scaling, reserved)
 
     def served(self, seconds: float) -> None:

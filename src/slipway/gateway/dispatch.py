@@ -6,7 +6,9 @@ import asyncio
 import logging
 import socket
 import time
+from collections.abc import Iterator
 from heapq import nsmallest
+from itertools import islice
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
@@ -26,8 +28,8 @@ if TYPE_CHECKING:
     from slipway.gateway.callouts import CallOuts
     from slipway.gateway.peers import Peers
 
-_BUSY_SWEEP_SECONDS = 0.05
-_IDLE_SWEEPS = 20  # every how many of these the quiet queues are looked at too
+_SWEEP_SECONDS = 0.05  # how often queues with calls are looked at
+_ROUND = 20  # in how many such sweeps the others have all had their turn
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +47,9 @@ class Dispatcher:
         self._queues: dict[str, VersionQueue] = {}
         self._members: tuple[str, ...] = (name,)
         self._owners: dict[str, str] = {}  # version id → gateway
-        self._sweeps = 0
+        self._active: set[VersionQueue] = set()  # those that had calls since they were last looked at
+        self._rota: Iterator[VersionQueue] = iter(())  # whose turn is next, of the others
+        self._turn = 0  # of how many at a time
         self._host: HostLink
         self._peers: Peers
         self._call_outs: CallOuts
@@ -71,7 +75,9 @@ class Dispatcher:
 
     def submit_here(self, call: Call) -> None:
         """Queue the call here, whoever owns its version: it was handed over already, or there is no other."""
-        self.queue(call.version).submit(call)
+        queue = self.queue(call.version)
+        self._active.add(queue)
+        queue.submit(call)
 
     def withdraw(self, call: Call) -> None:
         """The caller is gone."""
@@ -179,17 +185,22 @@ class Dispatcher:
         return owner
 
     def _sweep(self) -> None:
-        asyncio.get_running_loop().call_later(_BUSY_SWEEP_SECONDS, self._sweep)
+        asyncio.get_running_loop().call_later(_SWEEP_SECONDS, self._sweep)
         now = time.monotonic()
-        self._sweeps += 1
-        everything = self._sweeps % _IDLE_SWEEPS == 0
-        for queue in list(self._queues.values()):
-            if everything or queue.busy:
-                queue.sweep(now)
-        if everything:
-            self._forget_unused()
+        for queue in list(self._active):
+            queue.sweep(now)
+            if not queue.busy:
+                self._active.discard(queue)
+        self._sweep_quiet(now)
 
-    def _forget_unused(self) -> None:
-        for queue in [queue for queue in self._queues.values() if not queue.demand.wanted and not queue.busy]:
-            if not queue.replicas and not queue.unsettled:
-                del self._queues[queue.version.id]
+    def _sweep_quiet(self, now: float) -> None:
+        """A few at a time, for there may be thousands: all at once would hold up calls."""
+        turn = list(islice(self._rota, self._turn))
+        if not turn:
+            self._rota, self._turn = iter(list(self._queues.values())), -(-len(self._queues) // _ROUND)
+        for queue in turn:
+            if queue.rests(now):
+                continue
+            queue.sweep(now)
+            if queue.unused:
+                self._queues.pop(queue.version.id, None)

@@ -48,13 +48,19 @@ class VersionQueue:
 
     @property
     def busy(self) -> bool:
-        """Whether anything here needs the frequent sweep."""
+        """Whether anything here must be looked at often."""
         return bool(self.waiting) or any(replica.calls or not replica.room for replica in self.replicas)
 
+    def rests(self, now: float) -> bool:
+        """Whether all is as it should be, and remains so until there is a call or this time has gone on: a cheap answer
+        for the thousands of queues that were not called just now."""
+        settled = len(self.replicas) == self.demand.wanted == 1 and not self._leaving
+        return settled and not self.waiting and now - self._last_call < self.version.scaling.idle_seconds
+
     @property
-    def unsettled(self) -> bool:
-        """Whether calls of a lost replica still wait for the reason."""
-        return bool(self._unexplained)
+    def unused(self) -> bool:
+        """Whether nothing is here, and nothing is wanted; calls of a lost replica may still wait for the reason."""
+        return not (self.demand.wanted or self.replicas or self.waiting or self._unexplained)
 
     # --- calls ------------------------------------------------------------------------------------------------------
 
@@ -205,9 +211,10 @@ class VersionQueue:
 
     def spare(self) -> list[ReplicaConnection]:
         """Replicas that the host may have back: without a call, and beyond the minimum."""
-        least = 0 if self._leaving else self.demand.least
-        unused = [] if self.waiting else [replica for replica in self.replicas if not replica.calls]
-        return sorted(unused, key=_last_used)[: max(0, len(self.replicas) - least)]
+        more = len(self.replicas) - (0 if self._leaving else self.demand.least)
+        if more <= 0 or self.waiting:
+            return []
+        return sorted([replica for replica in self.replicas if not replica.calls], key=_last_used)[:more]
 
     def give_back(self, replica: ReplicaConnection) -> None:
         """Give up an idle replica; until there is another call, nobody shall take its place."""
