@@ -21,8 +21,10 @@ from slipway.workers.processes import WorkerProcess
 from slipway.workers.replicas import HostedReplica, LoadFailed
 from slipway.workers.room import NoRoom, Room
 from slipway.workers.templates import Template, Templates
+from slipway.workers.turns import Turns, processors
 from slipway.workers.zygotes import CannotFork, ZygoteLost
 
+_TURN_SECONDS = 0.1  # several times what a start takes where only a model is loaded
 _WATCHED_AT_ONCE = 64
 _ROUND = 20  # of more, in how many looks all have had their turn
 _NOTHING_LEFT = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})  # processes, memory, descriptors
@@ -42,6 +44,8 @@ class Fleet:
         self.replicas: dict[str, HostedReplica] = {}
         self._room, self._control, self._on_event, self._on_exit = room, control, on_event, on_exit
         self._of_version: Counter[str] = Counter()  # those that live or are starting
+        self._turns, self._crowd = Turns(processors(), _TURN_SECONDS), Turns(1, _TURN_SECONDS)
+        self._ends = Turns(processors(), _TURN_SECONDS)
         self._watched: deque[str] = deque()  # whose memory is looked at next
 
     async def start(self, version: Version) -> HostedReplica:
@@ -66,6 +70,14 @@ class Fleet:
         self._room.leaving(replica.id)
         replica.process.kill()
 
+    async def retire(self, replica: HostedReplica, why: AlgorithmFailure) -> None:
+        """End a replica that nobody uses, in its turn: taking a process apart keeps the kernel busy for some
+        milliseconds, and of a few dozen at once everybody else would notice."""
+        self._room.leaving(replica.id)
+        async with self._ends.one():
+            self.kill(replica, why)
+            await replica.process.ended.wait()
+
     def enforce_memory(self) -> None:
         """End replicas that hold more than they may; of many, some are looked at each time, in turn."""
         for _ in range(min(len(self._watched), max(_WATCHED_AT_ONCE, len(self._watched) // _ROUND))):
@@ -74,7 +86,7 @@ class Fleet:
                 continue
             self._watched.append(replica.id)
             limit = replica.version.resources.memory_bytes
-            if replica.doom is None and replica.process.memory_bytes() > limit:
+            if replica.doom is None and replica.process.exceeds(limit):
                 self.kill(replica, over_limit(limit))
 
     def known_as(self, key: str) -> str:
@@ -107,7 +119,7 @@ class Fleet:
 
     async def _started(self, version: Version, started: float, template: Template | None = None) -> HostedReplica:
         try:
-            replica = await self._loaded(version, started, template)
+            replica = await self._in_turn(version, started, template)
         except LoadFailed as error:
             detail = {"version": version.id, "reason": str(error)[:2000], "error_type": error.failure.error_type}
             self._on_event("replica.start", _resource(version), "failed", detail)
@@ -120,6 +132,14 @@ class Fleet:
         self._on_event("replica.start", _resource(version), "done", detail)
         return replica
 
+    async def _in_turn(self, version: Version, started: float, template: Template | None) -> HostedReplica:
+        async with contextlib.AsyncExitStack() as stack:
+            if template is None and await self.nursery.prepare(version):
+                # The crowd that has waited for a zygote goes one by one, among those that come now.
+                await stack.enter_async_context(self._crowd.one())
+            await stack.enter_async_context(self._turns.one())
+            return await self._loaded(version, started, template)
+
     async def _loaded(self, version: Version, started: float, template: Template | None) -> HostedReplica:
         replica = await self._born(version, template)
         try:
@@ -127,7 +147,8 @@ class Fleet:
         finally:
             if replica.state == "starting":
                 self.kill(replica)
-        self._room.settled(replica.id, replica.process.pid)
+        forked = template is None and not replica.process.fresh
+        self._room.settled(replica.id, replica.process.pid, replica.process.baseline_bytes if forked else None)
         self._watched.append(replica.id)
         return replica
 

@@ -19,8 +19,7 @@ from slipway.workers.room import Room
 from slipway.workers.sessions import Session
 
 _WATCH_SECONDS = 0.5
-_ASK_SECONDS = 0.05
-_AHEAD = 64  # what part of all memory is asked for beyond what is short
+_ASK_SECONDS = 0.1
 
 logger = logging.getLogger(__name__)
 
@@ -105,8 +104,7 @@ class Host:
         now = time.monotonic()
         if short > 0 and now - self._asked_at > _ASK_SECONDS:
             self._asked_at = now
-            # A little more, so that the starts to come need not wait for what they make others give up.
-            self._leases.reclaim(1 + (short + self._room.limit_bytes // _AHEAD) // self._room.usual_bytes)
+            self._leases.reclaim(1 + short // self._room.usual_bytes)
 
     def _background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)

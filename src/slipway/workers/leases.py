@@ -26,6 +26,7 @@ _CAUSES = {
     "protocol": stopped("it broke the worker protocol"),
     "reclaimed": stopped("its memory was needed"),
 }
+_UNUSED = ("idle", "reclaimed")
 
 Background = Callable[[Coroutine[Any, Any, None]], object]
 
@@ -100,6 +101,8 @@ class Leases:
         if message.cause == "surplus":
             self._holders.pop(replica.id, None)
             self._take_back(replica)
+        elif message.cause in _UNUSED:
+            self._background(self.fleet.retire(replica, _CAUSES[message.cause]))
         else:
             self.fleet.kill(replica, _CAUSES[message.cause])
         self.reconcile(gateway, replica.version.id)
@@ -173,7 +176,7 @@ class Leases:
 
     def _end_spare(self, replica: HostedReplica, cause: str) -> None:
         self._no_spare(replica)
-        self.fleet.kill(replica, _CAUSES[cause])
+        self._background(self.fleet.retire(replica, _CAUSES[cause]))
 
     def _no_spare(self, replica: HostedReplica) -> None:
         if self._spares.pop(replica.id, None) is None:

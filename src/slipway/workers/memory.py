@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
 _LEAST_RESERVE = 512 * 2**20
+
+
+def resident_bytes(pid: int) -> int:
+    """All resident memory, that of mapped files included; 0 where it is gone. The cheapest to ask for: 10 us."""
+    try:
+        with open(f"/proc/{pid}/statm") as file:
+            return int(file.read().split()[1]) * PAGE_BYTES
+    except OSError:
+        return 0
 
 
 def own_bytes(pid: int) -> int:
@@ -21,6 +33,19 @@ def proportional_bytes(pid: int) -> int:
 def private_bytes(pid: int) -> int:
     """Resident memory that would be free if it ended: shared with nobody (USS); 0 where it is gone. About 1 ms."""
     return _sum(f"/proc/{pid}/smaps_rollup", ("Private_Clean:", "Private_Dirty:"))
+
+
+def young_bytes(pid: int, baseline: int) -> int:
+    """About what `private_bytes` says of a process that was forked a moment ago with `baseline` of its own, for a tenth
+    of that's price: its pages were faulted in one by one, copied or new, but for huge ones, which add to what it has.
+    """
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            faults = int(file.read().rpartition(")")[2].split()[7])
+    except OSError:
+        return 0
+    own = own_bytes(pid)
+    return max(own - baseline, min(own, faults * PAGE_BYTES))
 
 
 def parental_bytes(pid: int) -> int:

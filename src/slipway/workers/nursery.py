@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import socket
@@ -16,10 +17,12 @@ from slipway.workers.processes import WorkerProcess, follow
 from slipway.workers.room import Room
 from slipway.workers.runtimes.install import install_runtimes
 from slipway.workers.sandbox import launch, worker_environment
+from slipway.workers.turns import Turns, processors
 from slipway.workers.zygotes import CannotFork, Forker, Zygote, ZygoteLost
 
 _WORKER = "slipway.workers.runtimes.python.worker"
 _LOG_BYTES = 10 * 2**20
+_IMPORT_SECONDS = 5.0  # after which the next zygote begins to import, beside one that is not done
 
 Place = tuple[str, str]  # environment and owner; no owner where it is trusted
 
@@ -33,6 +36,9 @@ class Nursery:
         self._environments, self._logs, self._room = settings.environments_directory, settings.logs_directory, room
         self._runtime = install_runtimes(settings.runtimes_directory)
         self._zygotes: dict[Place, Zygote] = {}
+        self._making: dict[Place, asyncio.Task[Zygote]] = {}
+        # One after the other they are done sooner, and leave a processor to calls.
+        self._imports = Turns(max(1, processors() // 2), _IMPORT_SECONDS)
         self._unforkable: dict[str, str] = {}  # environments, and why
         self._known: dict[str, dict[str, None]] = {}  # by environment: modules to import ahead, in their order
         self._logs.mkdir(parents=True, exist_ok=True)
@@ -49,11 +55,16 @@ class Nursery:
         return self._unforkable.get(version.environment, "")
 
     def supposed_bytes(self, version: Version) -> int:
-        """What one more replica, and its zygote where there is none, are likely to take."""
-        fresh = bool(self.why_fresh(version))
-        place = _place(version)
-        zygote = 0 if fresh or place in self._zygotes else self._room.supposed_of_zygote(_key(place))
-        return self._room.supposed(version, fresh) + zygote
+        """What one more replica is likely to take."""
+        return self._room.supposed(version, fresh=bool(self.why_fresh(version)))
+
+    async def prepare(self, version: Version) -> bool:
+        """See to it that there is a zygote to fork its replicas from; whether that took a while. Raises NoRoom."""
+        if _place(version) in self._zygotes or self.why_fresh(version):
+            return False
+        with contextlib.suppress(CannotFork, ZygoteLost, OSError):  # they are met again by whoever forks
+            await self._zygote(version)
+        return True
 
     @contextlib.contextmanager
     def held(self, version: Version) -> Iterator[None]:
@@ -121,6 +132,8 @@ class Nursery:
 
     def stop(self) -> None:
         """Kill all zygotes, and with them the workers that they forked."""
+        for task in self._making.values():
+            task.cancel()
         for place in list(self._zygotes):
             self._drop(place)
 
@@ -139,29 +152,57 @@ class Nursery:
     async def _fork_from_zygote(
         self, version: Version, name: str, process: WorkerProcess, descriptors: Sequence[int]
     ) -> None:
-        if reason := self.why_fresh(version):
-            raise CannotFork(reason)
-        zygote = self._zygote(version)
+        if why := self.why_fresh(version):
+            raise CannotFork(why)
+        zygote = await self._zygote(version)
         try:
             await zygote.fork(name, process, descriptors)
         except CannotFork as reason:
-            logger.warning("environment %s: %s; its workers start fresh", version.environment[:12], reason)
-            self._unforkable[version.environment] = str(reason)
+            self._cannot_fork(version, reason)
             if zygote.idle_since is not None and self._zygotes.get(_place(version)) is zygote:
                 self._drop(_place(version))
             raise
 
-    def _zygote(self, version: Version) -> Zygote:
+    async def _zygote(self, version: Version) -> Zygote:
+        """The one of its place, with everything imported. Raises NoRoom, CannotFork, OSError."""
         place = _place(version)
-        zygote = self._zygotes.get(place)
-        if zygote is None:
-            with _open_log(self._logs / f"zygote-{version.environment[:12]}.log") as log:
-                zygote = Zygote(version.interpreter, self._runtime, log.fileno(), lambda: self._lost(place))
-            self._zygotes[place] = zygote
-            self._room.note(_key(place), self._room.supposed_of_zygote(_key(place)))
+        if (zygote := self._zygotes.get(place)) is not None:
+            return zygote
+        task = self._making.get(place)
+        if task is None:
+            task = self._making[place] = asyncio.get_running_loop().create_task(self._make(version, place))
+            task.add_done_callback(lambda _task: self._making.pop(place, None))
+        # Not cancelled with this one: others may wait for it, and who comes next may have it.
+        return await asyncio.shield(task)
+
+    async def _make(self, version: Version, place: Place) -> Zygote:
+        key = _key(place)
+        await self._room.claim(key, self._room.supposed_of_zygote(key))
+        try:
+            async with self._imports.one():
+                zygote = self._zygotes[place] = await self._imported(version, place)
+        except BaseException:
+            self._room.left(key)
+            raise
+        return zygote
+
+    async def _imported(self, version: Version, place: Place) -> Zygote:
+        with _open_log(self._logs / f"zygote-{version.environment[:12]}.log") as log:
+            zygote = Zygote(version.interpreter, self._runtime, log.fileno(), lambda: self._lost(place))
+        try:
             self._room.settled(_key(place), zygote.pid, forks=True)
             zygote.preload(self._modules(version.environment))
+            await zygote.imported()
+        except BaseException as error:
+            zygote.stop()
+            if isinstance(error, CannotFork):
+                self._cannot_fork(version, error)
+            raise
         return zygote
+
+    def _cannot_fork(self, version: Version, reason: CannotFork) -> None:
+        logger.warning("environment %s: %s; its workers start fresh", version.environment[:12], reason)
+        self._unforkable[version.environment] = str(reason)
 
     def _modules(self, environment: str) -> dict[str, None]:
         known = self._known.get(environment)

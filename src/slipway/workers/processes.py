@@ -7,7 +7,7 @@ import os
 import subprocess
 from collections.abc import Callable
 
-from slipway.workers.memory import own_bytes
+from slipway.workers.memory import own_bytes, resident_bytes
 from slipway.workers.sandbox import kill_group, kill_tree
 
 
@@ -39,9 +39,11 @@ class WorkerProcess:
         if self._doomed:
             kill_tree(pid)
 
-    def memory_bytes(self) -> int:
-        """Memory of its own beyond what it was born with."""
-        return max(0, own_bytes(self.pid) - self.baseline_bytes) if self.lives else 0
+    def exceeds(self, limit_bytes: int) -> bool:
+        """Whether it has more memory of its own than that beyond what it was born with."""
+        if not self.lives or resident_bytes(self.pid) <= limit_bytes:
+            return False  # its own is a part of that
+        return own_bytes(self.pid) - self.baseline_bytes > limit_bytes
 
     def kill(self) -> None:
         """End it at once; its exit is reported as any other."""

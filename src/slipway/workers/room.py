@@ -5,17 +5,22 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 
 from slipway.types import Version
-from slipway.workers.memory import available_bytes, parental_bytes, private_bytes
+from slipway.workers.memory import available_bytes, parental_bytes, private_bytes, young_bytes
 
 _PATIENCE_SECONDS = 0.5  # how long a start waits for memory that is being freed
 _LEAST_AVAILABLE = 128 * 2**20  # what the machine itself must keep, whoever else takes of it
-_MEASURED_AT_ONCE = 50  # processes for the first time; the kernel takes up to a millisecond for each
-_MEASURED_AGAIN = 4
+_AHEAD = 64  # what part of all memory is kept free where something idle can be ended for it
+_MEASURED_AT_ONCE = 50  # processes for the first time
+_MEASURED_AGAIN = 4  # the kernel takes up to two milliseconds for each
 _FRESH_BYTES = 128 * 2**20  # what is supposed of a version that never ran: of a fresh process,
 _FORKED_BYTES = 16 * 2**20  # and beyond its zygote
 _ZYGOTE_BYTES = 64 * 2**20
+
+Measure = Callable[[int], int]  # of a process id
 
 
 class NoRoom(Exception):
@@ -28,7 +33,6 @@ class Room:
     What workers share with the zygote or template that they were forked from is counted there: so the sum is that of
     all of them, and what one takes is what is free when it ends, however many siblings it has.
 
-
     `relieve(bytes)` is asked to end so much of what is idle; it may fail to. Keys name processes.
     """
 
@@ -38,7 +42,7 @@ class Room:
         self._taken: dict[str, int] = {}
         self._leaving: dict[str, int] = {}  # they are killed, and not yet gone
         self._leaving_bytes = 0
-        self._pids: dict[str, tuple[int, bool]] = {}  # and whether others are forked from it
+        self._processes: dict[str, _Process] = {}  # those that are measured
         self._new: deque[str] = deque()  # who was never measured
         self._turns: deque[str] = deque()  # whose turn is next, of the others
         self._known: dict[str, int] = {}  # by version id, or key of a zygote: what was measured last
@@ -53,14 +57,16 @@ class Room:
             except TimeoutError as error:
                 raise NoRoom(self._why(supposed_bytes)) from error
         self.note(key, supposed_bytes)
+        self.relieve()
 
     def excess(self, more_bytes: int = 0) -> int:
         """By how much everything, and so much more, is over what there is; negative where it fits."""
         return max(self.taken_bytes + more_bytes - self.limit_bytes, more_bytes + _LEAST_AVAILABLE - available_bytes())
 
     def relieve(self) -> None:
-        """Have idle processes ended where too much is taken, beyond those that are ending."""
-        if (short := self.excess() - self._leaving_bytes) > 0:
+        """Have idle processes ended, beyond those that are ending, where little is left: the next start should not have
+        to wait for that."""
+        if (short := self.excess(self.limit_bytes // _AHEAD) - self._leaving_bytes) > 0:
             self._relieve(short)
 
     def note(self, key: str, size: int) -> None:
@@ -68,10 +74,14 @@ class Room:
         self.taken_bytes += size - self._taken.get(key, 0)
         self._taken[key] = size
 
-    def settled(self, key: str, pid: int, *, forks: bool = False) -> None:
-        """It does what it was started for, such as to have others forked from it: from now on it is measured."""
+    def settled(self, key: str, pid: int, baseline_bytes: int | None = None, *, forks: bool = False) -> None:
+        """It does what it was started for, such as to have others forked from it: from now on it is measured.
+
+        `baseline_bytes`: what it was born with, where it was forked from a zygote.
+        """
         if key in self._taken:
-            self._pids[key] = pid, forks
+            first = partial(young_bytes, baseline=baseline_bytes) if baseline_bytes is not None else None
+            self._processes[key] = _Process(pid, parental_bytes if forks else private_bytes, first)
             self._new.append(key)
 
     def size(self, key: str) -> int:
@@ -88,7 +98,7 @@ class Room:
         """It has ended."""
         self.taken_bytes -= self._taken.pop(key, 0)
         self._leaving_bytes -= self._leaving.pop(key, 0)
-        self._pids.pop(key, None)
+        self._processes.pop(key, None)
         self._changed.set()
 
     def supposed(self, version: Version, fresh: bool) -> int:
@@ -111,11 +121,11 @@ class Room:
         for line, most in ((self._turns, _MEASURED_AGAIN), (self._new, _MEASURED_AT_ONCE)):
             for _ in range(min(most, len(line))):
                 key = line.popleft()
-                if key in self._pids:
-                    due.append((key, *self._pids[key]))
+                if (process := self._processes.get(key)) is not None:
+                    due.append((key, process))
                     self._turns.append(key)
         for key, size in await asyncio.to_thread(_measured, due):
-            if size and key in self._pids:
+            if size and key in self._processes:
                 self.note(key, size)
                 self._known[known_as(key)] = size
 
@@ -131,5 +141,16 @@ class Room:
         return "the host has {} for workers, {} are taken, and {} more were needed".format(*mebibytes)
 
 
-def _measured(due: list[tuple[str, int, bool]]) -> list[tuple[str, int]]:
-    return [(key, parental_bytes(pid) if forks else private_bytes(pid)) for key, pid, forks in due]
+@dataclass
+class _Process:
+    pid: int
+    usual: Measure
+    first: Measure | None  # how it is measured for the first time, where that can be done for less
+
+    def measure(self) -> int:
+        measure, self.first = self.first or self.usual, None
+        return measure(self.pid)
+
+
+def _measured(due: list[tuple[str, _Process]]) -> list[tuple[str, int]]:
+    return [(key, process.measure()) for key, process in due]

@@ -159,7 +159,10 @@ class Zygote(Forker):
             near.close()
             raise
         super().__init__(near, _FORK_SECONDS, on_lost)
-        self._imported: set[str] = set()
+        self._asked_for: set[str] = set()  # modules
+        self._importing = 0  # messages that it has not answered
+        self._imported = asyncio.Event()
+        self._imported.set()
 
     @property
     def pid(self) -> int:
@@ -168,20 +171,44 @@ class Zygote(Forker):
 
     def preload(self, modules: Iterable[str]) -> None:
         """Have it import what it does not have yet."""
-        missing = [name for name in modules if name not in self._imported]
-        self._imported.update(missing)
+        missing = [name for name in modules if name not in self._asked_for]
+        self._asked_for.update(missing)
         while missing:
             batch, missing = _split(missing)
             try:
                 self._near.send(json.dumps({"import": batch}).encode())
             except OSError:
                 return  # it starts colder then, or is dead, and that is noticed elsewhere
+            self._importing += 1
+            self._imported.clear()
+
+    async def imported(self) -> None:
+        """Wait until it has imported what it was asked to. Raises CannotFork, ZygoteLost."""
+        try:
+            await asyncio.wait_for(self._imported.wait(), self._fork_seconds)
+        except TimeoutError as error:
+            raise CannotFork(self.hangs) from error
+        if self._near.fileno() < 0:
+            raise ZygoteLost("the zygote ended while it imported its packages")
+
+    def close(self) -> None:
+        """It is dead, or about to be killed: so are its workers."""
+        super().close()
+        self._imported.set()
 
     def stop(self) -> None:
         """Kill it; its workers die with it."""
         kill_tree(self._process.pid)
         self._process.wait()
         self.close()
+
+    def _handle(self, message: dict[str, Any], ancillary: list[tuple[int, int, bytes]]) -> None:
+        if "imported" not in message:
+            super()._handle(message, ancillary)
+            return
+        self._importing -= 1
+        if not self._importing:
+            self._imported.set()
 
 
 def _refusal(message: dict[str, Any]) -> Exception:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
-from slipway.types import Resources
+from slipway.types import Resources, Version
 from tests.conditions import eventually
 from tests.contract.workers.hosts import Gateway, Host, gone
 
@@ -33,6 +35,19 @@ NUMPY = (
 def command_line(pid: int) -> str:
     """What `ps` shows."""
     return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+
+
+@contextlib.contextmanager
+def preloaded(host: Host, version: Version, source: str) -> Iterator[None]:
+    """The version's environment has a module of that source, which zygotes import ahead."""
+    site = Path(_python(version.interpreter, "import sysconfig; print(sysconfig.get_path('purelib'), end='')"))
+    module = site / f"slipway_test_{os.getpid()}.py"
+    module.write_text(source)
+    (host.settings.environments_directory / f"{version.environment}.preload").write_text(json.dumps([module.stem]))
+    try:
+        yield
+    finally:
+        module.unlink()
 
 
 def test_workers_are_forked_from_a_zygote(host: Host, gateway: Gateway) -> None:
@@ -110,21 +125,19 @@ def test_an_authors_own_module_is_never_imported_by_the_zygote(host: Host, gatew
 
 def test_a_zygote_that_has_threads_is_not_forked_from(host: Host, gateway: Gateway) -> None:
     version = host.version(WHO)
-    site = Path(
-        json.loads(
-            _python(version.interpreter, "import json, sysconfig; print(json.dumps(sysconfig.get_path('purelib')))")
-        )
-    )
-    module = site / f"slipway_test_threads_{os.getpid()}.py"
-    module.write_text("import threading, time\nthreading.Thread(target=time.sleep, args=(600,), daemon=True).start()\n")
-    try:
-        preload = host.settings.environments_directory / f"{version.environment}.preload"
-        preload.write_text(json.dumps([module.stem]))
+    threads = "import threading, time\nthreading.Thread(target=time.sleep, args=(600,), daemon=True).start()\n"
+    with preloaded(host, version, threads):
         gateway.want(version)
         replica = gateway.leased()
         assert replica.call(None)["parent"] == host.process.pid
-    finally:
-        module.unlink()
+
+
+def test_where_zygotes_die_of_their_imports_workers_start_fresh(host: Host, gateway: Gateway) -> None:
+    version = host.version(WHO)
+    with preloaded(host, version, "import os\nos._exit(3)\n"):
+        gateway.want(version, replicas=3)
+        parents = {gateway.leased().call(None)["parent"] for _ in range(3)}
+        assert parents == {host.process.pid}
 
 
 def test_a_zygote_that_dies_takes_its_workers_along_and_is_replaced(host: Host, gateway: Gateway) -> None:

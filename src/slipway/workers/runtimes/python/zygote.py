@@ -3,6 +3,7 @@
 It speaks JSON datagrams on descriptor 3, a SEQPACKET socket whose other end is the host's:
 
     {"import": [MODULE, …]}                        import what can be found in the environment
+    {"imported": NUMBER}                           done with that, of so many
     {"fork": REPLICA}  + worker's socket, log      fork a worker
     {"fork": TEMPLATE} + these, channel            fork a template
     {"born": REPLICA}                              from the child itself: the kernel tells the host its pid
@@ -67,6 +68,7 @@ class Zygote:
     def _handle(self, message: Dict[str, Any], descriptors: List[int]) -> None:
         if "import" in message:
             import_packages(message["import"])
+            self._send({"imported": len(message["import"])})
         elif "fork" in message:
             self._fork(message["fork"], descriptors)
             for descriptor in descriptors:
