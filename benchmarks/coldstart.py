@@ -58,7 +58,7 @@ def _call(platform: Platform, client: httpx.Client, number: int) -> float:
 
 def _call_without_zygote(platform: Platform, client: httpx.Client) -> float:
     machine.wait(lambda: not any(machine.workers(platform, f"bench/iris{number}") for number in range(_VERSIONS)))
-    for pid in machine.zygotes(platform):
+    for pid in machine.zygotes(*platform.processes()["host"]):
         os.kill(pid, signal.SIGKILL)
     machine.wait(lambda: not platform.request("GET", "/v1/status").json()["zygotes"])
     return _call(platform, client, 0)

@@ -26,7 +26,7 @@ _RATE = 50
 _ZIPF = 1.1
 _CONNECTIONS = 512
 _MEMORY_GIB = 16
-_SAMPLE_SECONDS = 30.0
+_SAMPLE_SECONDS = 100.0
 _LOOK_SECONDS = 1.0
 _LIMITS_MS = {"warm": 10, "cold": 150}  # of the 99th percentile
 
@@ -105,7 +105,7 @@ def latencies(report: Report, name: str, calls: Calls, recorded: dict[str, Call]
 
 
 class _Memory(threading.Thread):
-    """Adds up what the platform takes, every half a minute: with thousands of processes that takes a second or two."""
+    """Adds up what the platform takes, now and then: with thousands of processes that keeps a core busy for seconds."""
 
     def __init__(self, platform: Platform) -> None:
         super().__init__(daemon=True)

@@ -57,14 +57,15 @@ class Watch:
     """Looks again and again which zygotes there are; `versions` has each version's environment."""
 
     def __init__(self, platform: Platform, versions: dict[str, str]) -> None:
-        self._platform, self._versions = platform, versions
+        (self._host,) = platform.processes()["host"]
+        self._versions = versions
         self._alive: dict[int, _Zygote] = {}
         self._all: list[_Zygote] = []
         self.look()
 
     def look(self) -> None:
         """Note those that are new, and those that are gone."""
-        now = machine.zygotes(self._platform)
+        now = machine.zygotes(self._host)
         for pid in self._alive.keys() - now.keys():
             self._alive.pop(pid).gone = time.time()
         for pid in now.keys() - self._alive.keys():
