@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from slipway.types import Resources, Version
+from slipway.types import Resources, Scaling, Version
 from slipway.wire.frames import LOG, REPLY, Frame
 from tests.conditions import eventually
 from tests.contract.workers.hosts import Control, Gateway, Host, gone
@@ -40,6 +40,21 @@ def load():
 
 def apply(input):
     return input
+"""
+# Each call waits until the other one is there too.
+MEET = """
+import os, threading
+
+meeting = None
+
+def load():
+    global meeting
+    meeting = threading.Barrier(2)
+
+def apply(input):
+    if input is not None:
+        meeting.wait(30)
+    return os.getppid()
 """
 KEPT_FILE = """
 def load():
@@ -177,6 +192,24 @@ def test_a_replica_with_its_model_loaded_prints_and_fails_as_any_other(
         assert printed.call == call
         assert printed.body.startswith(b"said by ")
         assert gone([int(printed.body.split()[-1])]) is False
+
+
+def test_a_replica_with_its_model_loaded_takes_several_calls_at_a_time(
+    host: Host, gateway: Gateway, control: Control
+) -> None:
+    version = proven(control, host.version(MEET, scaling=Scaling(concurrency=2)), b"null")
+    assert version.start.mode == "loaded"
+    gateway.want(version, 2)
+    for replica in (gateway.leased(), gateway.leased()):
+        assert replica.lease.concurrency == 2
+        calls = {replica.begin("one"), replica.begin("two")}
+        replies: list[Frame] = []
+        while len(replies) < 2:
+            if (frame := replica.next()).kind == REPLY:
+                replies.append(frame)
+        assert {frame.call for frame in replies} == calls
+        (parent,) = {frame.body for frame in replies}
+        assert b"zygote" not in Path(f"/proc/{int(parent)}/comm").read_bytes()  # a template has the algorithm's name
 
 
 def test_a_replica_that_ends_is_reported_by_its_template(host: Host, gateway: Gateway, control: Control) -> None:
