@@ -9,7 +9,19 @@ from pathlib import Path
 import pytest
 
 from slipway.ids import new_id_bytes
-from slipway.wire.frames import ACCEPTED, CALL, ERROR, READY, REPLY, Frame, decode_fields, encode, encode_fields
+from slipway.wire.frames import (
+    ACCEPTED,
+    CALL,
+    ERROR,
+    READY,
+    REPLY,
+    STREAM_END,
+    STREAM_ITEM,
+    Frame,
+    decode_fields,
+    encode,
+    encode_fields,
+)
 from tests.contract.workers.lines import Line, worker
 from tests.contract.workers.runtimes import RUNTIMES
 
@@ -55,6 +67,20 @@ def test_a_batch_is_one_call_of_apply_batch_up_to_the_maximum(line: Line) -> Non
     ends = together(line, [b"%d" % number for number in range(6)])
     assert [json.loads(end.body) for end in ends] == [[0, 4], [2, 4], [4, 4], [6, 4], [8, 2], [10, 2]]
     assert [decode_fields(end.header)["batch"] for end in ends] == ["4"] * 4 + ["2"] * 2
+
+
+def test_calls_that_want_streams_have_them_beside_a_batch(line: Line) -> None:
+    load(line, DOUBLE + "\ndef apply(input):\n    yield input\n    yield 'last'\n")
+    fields = {"content_type": "json", "timeout_ms": "1000", "caller": "ann"}
+    one, streamed, other = (new_id_bytes() for _ in range(3))
+    plain, stream = encode_fields(fields), encode_fields({**fields, "stream": "5"})
+    calls = [encode(CALL, one, plain, b"1"), encode(CALL, streamed, stream, b"2"), encode(CALL, other, plain, b"3")]
+    line.connection.sendall(b"".join(calls))
+    answers = line.answers([one, streamed, other])
+
+    assert [json.loads(answers[call][-1].body) for call in (one, other)] == [[2, 2], [6, 2]]
+    assert [frame.kind for frame in answers[streamed]] == [ACCEPTED, STREAM_ITEM, STREAM_ITEM, STREAM_END]
+    assert [frame.body for frame in answers[streamed][1:3]] == [b"2", b"last"]
 
 
 def test_a_single_call_needs_no_apply(line: Line) -> None:

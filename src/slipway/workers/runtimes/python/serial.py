@@ -12,7 +12,7 @@ from slipway.workers.runtimes.python.batches import run_batch
 from slipway.workers.runtimes.python.callouts import NO_CALL_RUNS
 from slipway.workers.runtimes.python.connection import READ, Connection
 from slipway.workers.runtimes.python.failures import FATAL, describe
-from slipway.workers.runtimes.python.lazy import LAZY, Encoded, Items, encode_lazy
+from slipway.workers.runtimes.python.lazy import LAZY, Encoded, Items, encode_lazy, wanted_items
 from slipway.workers.runtimes.python.output import FLUSH_AT, CallOutput
 from slipway.workers.runtimes.python.process import end_after, open_reserve
 from slipway.workers.runtimes.python.streams import Stream, send_items
@@ -170,8 +170,9 @@ class Serial:
     # --- batches ----------------------------------------------------------------------------------------------------
 
     def _answer_batches(self, frames: List[Frame], most: int) -> List[Frame]:
-        """Run the calls among the frames, up to `most` together; returns the other frames."""
+        """Run the calls among the frames that want one result, up to `most` together; returns the other frames."""
         calls = [frame for frame in frames if frame.kind == CALL and frame.call not in self._cancelled]
+        calls = [frame for frame in calls if b"stream" not in frame.header or not wanted_items(frame.header)]
         for start in range(0, len(calls), most):
             self._answer_batch(calls[start : start + most])
             self._flush()
