@@ -20,13 +20,13 @@ from benchmarks.misses import Call, Watch, calls_on_record
 from benchmarks.open_loop import Calls, OpenLoop, Target
 from benchmarks.seeding import KEY, Scale, seed
 from slipway.testing import Platform, descendants
+from slipway.workers.memory import available_bytes
 
 _WORKERS_BYTES = 15 * 2**30  # of the 16 GiB that the platform may take
 _RATE = 50
 _ZIPF = 1.1
 _CONNECTIONS = 512
 _MEMORY_GIB = 16
-_SAMPLE_SECONDS = 100.0
 _LOOK_SECONDS = 1.0
 _LIMITS_MS = {"warm": 10, "cold": 150}  # of the 99th percentile
 
@@ -52,13 +52,15 @@ def run(report: Report, data: Path, scale: Scale, seconds: float) -> None:
     report.add(Measure(name="seeding", value=time.monotonic() - started, unit="s"))
     report.add(Measure(name="algorithms", value=scale.algorithms, unit=""))
     report.add(Measure(name="versions", value=len(seeded.targets), unit=""))
-    started = time.monotonic()
+    memory, started = _Memory(), time.monotonic()
     with Platform(data, host_memory_bytes=_WORKERS_BYTES) as platform:
         report.add(at_most("up_to_ready", time.monotonic() - started, "s", 10))
         watch, began = Watch(platform, seeded.environments), time.time()
         for name, targets in drawn(seeded.targets, int(_RATE * seconds)).items():
             calls = phase(report, platform, name, targets, watch)
             latencies(report, name, calls, calls_on_record(platform, began), watch)
+    memory.end()
+    report.add(Measure(name="memory_gone_of_the_machine", value=memory.gone_gib, unit="GiB"))
 
 
 def drawn(targets: list[Target], number: int) -> dict[str, list[Target]]:
@@ -70,21 +72,21 @@ def drawn(targets: list[Target], number: int) -> dict[str, list[Target]]:
 
 
 def phase(report: Report, platform: Platform, name: str, targets: list[Target], watch: Watch) -> Calls:
-    """Call each of the targets once, at the rate; what the platform takes meanwhile."""
-    memory = _Memory(platform)
+    """Call each of the targets once, at the rate; what the platform takes in the end."""
     load = OpenLoop(platform.url, KEY, _RATE, targets, _CONNECTIONS)
     until = time.monotonic() + len(targets) / _RATE
     while time.monotonic() < until:
         watch.look()
         time.sleep(_LOOK_SECONDS)
     calls = load.stop()
-    memory.end()
+    processes = descendants(platform.pid)
+    taken = machine.platform_mib(platform) / 1024
     report.add(Measure(name=f"{name}_calls", value=len(calls.all), unit="calls"))
     report.add(at_most(f"{name}_wrong", calls.wrong, "calls", 0))
     (gateway,) = platform.processes()["gateway"]
     report.add(at_most(f"{name}_gateway_memory", machine.proportional_mib([gateway]), "MiB", 400))
-    report.add(at_most(f"{name}_memory", memory.most / 1024, "GiB", _MEMORY_GIB))
-    report.add(Measure(name=f"{name}_processes", value=memory.processes, unit=""))
+    report.add(at_most(f"{name}_memory", taken, "GiB", _MEMORY_GIB))
+    report.add(Measure(name=f"{name}_processes", value=len(processes), unit=""))
     return calls
 
 
@@ -105,30 +107,29 @@ def latencies(report: Report, name: str, calls: Calls, recorded: dict[str, Call]
 
 
 class _Memory(threading.Thread):
-    """Adds up what the platform takes, now and then: with thousands of processes that keeps a core busy for seconds."""
+    """Watches what the machine has left, second by second. To add up the platform's processes keeps a core busy for
+    seconds, and so is done at the end only."""
 
-    def __init__(self, platform: Platform) -> None:
+    def __init__(self) -> None:
         super().__init__(daemon=True)
-        self.most = 0.0  # MiB
-        self.processes = 0
-        self._platform = platform
+        self._least = self._before = available_bytes()
         self._ended = threading.Event()
         self.start()
 
+    @property
+    def gone_gib(self) -> float:
+        """What went of the machine's memory at most, page tables and this program included."""
+        return (self._before - self._least) / 2**30
+
     def run(self) -> None:
-        """Until it is ended, and once more then."""
-        while not self._ended.wait(_SAMPLE_SECONDS):
-            self._sample()
-        self._sample()
+        """Until it is ended."""
+        while not self._ended.wait(_LOOK_SECONDS):
+            self._least = min(self._least, available_bytes())
 
     def end(self) -> None:
-        """Sample once more, and stop."""
+        """Stop."""
         self._ended.set()
         self.join()
-
-    def _sample(self) -> None:
-        self.processes = max(self.processes, len(descendants(self._platform.pid)))
-        self.most = max(self.most, machine.platform_mib(self._platform))
 
 
 if __name__ == "__main__":
