@@ -13,6 +13,8 @@ import os, sys, time
 def apply(input):
     kind = input.get("do") if isinstance(input, dict) else None
     if kind == "sleep":
+        if "mark" in input:
+            open(input["mark"], "w").close()
         time.sleep(input["seconds"])
     elif kind == "raise":
         raise ValueError("no")

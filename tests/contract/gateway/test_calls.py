@@ -207,12 +207,13 @@ def test_garbage_is_answered_400_and_closed(deployed: Deployed) -> None:
     assert b" 400 " in raw(deployed, b"\x00\x01garbage\r\n\r\n").split(b"\r\n")[0]
 
 
-def test_a_caller_that_leaves_is_recorded_and_frees_its_place(deployed: Deployed) -> None:
-    before = time.time()
+def test_a_caller_that_leaves_is_recorded_and_frees_its_place(deployed: Deployed, tmp_path: Path) -> None:
+    before, mark = time.time(), tmp_path / "begun"
     worker = call(deployed, {"do": "pid"}).json()["result"]
     with socket.create_connection(("127.0.0.1", deployed.platform.port), timeout=20) as connection:
-        body = b'{"do":"sleep","seconds":60}'
+        body = json.dumps({"do": "sleep", "seconds": 60, "mark": str(mark)}).encode()
         connection.sendall(head(deployed, f"Content-Length: {len(body)}") + body)
+        eventually(mark.exists)  # a call that no worker has begun would be taken back, and cost none
 
     def recorded() -> bool:
         entries = (entry.record for entry in read_all(deployed.platform.data / "journal", before))
