@@ -45,11 +45,8 @@ def workers(report: Report, platform: Platform) -> None:
     own = statistics.median(machine.private_mib(pid) for pid in pids)
     report.add(at_most("warm_worker_beyond_its_zygote", own, "MiB", 8))
     report.add(Measure(name="platform_grows_by_each_further_worker", value=growth, unit="MiB"))
-    report.add(
-        Measure(
-            name="zygote", value=machine.proportional_mib(machine.zygotes(*platform.processes()["host"])), unit="MiB"
-        )
-    )
+    zygotes = machine.zygotes(*platform.processes()["host"])
+    report.add(Measure(name="zygote", value=machine.proportional_mib(zygotes), unit="MiB"))
 
 
 def _warm(platform: Platform, key: str, number: int) -> None:

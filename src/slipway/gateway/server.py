@@ -51,15 +51,7 @@ class _Server(uvicorn.Server):
 async def run(settings: Settings, name: str, listener: socket.socket) -> None:
     """Serve on the inherited listening socket until SIGTERM; returns when every call in flight has its reply."""
     take_slices(SERVING_US)
-    journal = JournalWriter(
-        settings.journal_directory / name,
-        name,
-        segment_bytes=settings.journal_segment_bytes,
-        payload_policy=settings.payload_policy,
-        payload_limit_bytes=settings.payload_limit_bytes,
-        payload_sample_rate=settings.payload_sample_rate,
-    )
-    journal.start(asyncio.get_running_loop())
+    journal = _started_journal(settings, name)
     directory = Directory()
     admission = Admission(directory, settings, name)
     dispatcher = Dispatcher(name, settings)
@@ -83,9 +75,8 @@ async def run(settings: Settings, name: str, listener: socket.socket) -> None:
     application = Application(settings, invoker, lambda: directory.revision >= 0 and host.connected)
 
     def configure() -> None:
-        invoker.configure(settings)
-        application.configure(settings)
-        dispatcher.configure(settings)
+        for part in (invoker, application, dispatcher):
+            part.configure(settings)
 
     live.on_change(configure)
     try:
@@ -99,6 +90,19 @@ async def run(settings: Settings, name: str, listener: socket.socket) -> None:
         await call_outs.close()
         await handover.close()
         journal.close()
+
+
+def _started_journal(settings: Settings, name: str) -> JournalWriter:
+    journal = JournalWriter(
+        settings.journal_directory / name,
+        name,
+        segment_bytes=settings.journal_segment_bytes,
+        payload_policy=settings.payload_policy,
+        payload_limit_bytes=settings.payload_limit_bytes,
+        payload_sample_rate=settings.payload_sample_rate,
+    )
+    journal.start(asyncio.get_running_loop())
+    return journal
 
 
 async def _serve(

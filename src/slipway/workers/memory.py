@@ -36,8 +36,10 @@ def private_bytes(pid: int) -> int:
 
 
 def young_bytes(pid: int, baseline: int) -> int:
-    """About what `private_bytes` says of a process that was forked a moment ago with `baseline` of its own, for a tenth
-    of that's price: its pages were faulted in one by one, copied or new, but for huge ones, which add to what it has.
+    """About what `private_bytes` says, for a tenth of its price, of a process that was forked a moment ago and had
+    `baseline` bytes by `own_bytes` then; 0 where it is gone.
+
+    Pages are faulted in one by one, copied or new, but for huge ones, and these add to what it has.
     """
     try:
         with open(f"/proc/{pid}/stat") as file:

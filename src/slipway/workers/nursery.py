@@ -164,7 +164,7 @@ class Nursery:
             raise
 
     async def _zygote(self, version: Version) -> Zygote:
-        """The one of its place, with everything imported. Raises NoRoom, CannotFork, OSError."""
+        """The one of its place, with everything imported. Raises NoRoom, CannotFork, ZygoteLost, OSError."""
         place = _place(version)
         if (zygote := self._zygotes.get(place)) is not None:
             return zygote
