@@ -28,6 +28,7 @@ NAMES = (
     "push",
     "asynchronous",
     "transfers",
+    "sandboxes",
 )
 
 

@@ -42,9 +42,9 @@ def main() -> None:
         run(report, Path(directory) / "data", scale, seconds)
 
 
-def run(report: Report, data: Path, scale: Scale, seconds: float) -> None:
-    """Seed, start, call."""
-    with Platform(data) as platform:
+def run(report: Report, data: Path, scale: Scale, seconds: float, **settings: object) -> None:
+    """Seed, start with these settings, call."""
+    with Platform(data, **settings) as platform:
         key = models.owner(platform, "bench")
         models.deploy(platform, "bench", "template", key, 0, "")
     started = time.monotonic()
@@ -53,7 +53,7 @@ def run(report: Report, data: Path, scale: Scale, seconds: float) -> None:
     report.add(Measure(name="algorithms", value=scale.algorithms, unit=""))
     report.add(Measure(name="versions", value=len(seeded.targets), unit=""))
     memory, started = _Memory(), time.monotonic()
-    with Platform(data, host_memory_bytes=_WORKERS_BYTES) as platform:
+    with Platform(data, host_memory_bytes=_WORKERS_BYTES, **settings) as platform:
         report.add(at_most("up_to_ready", time.monotonic() - started, "s", 10))
         watch, began = Watch(platform, seeded.environments), time.time()
         for name, targets in drawn(seeded.targets, int(_RATE * seconds)).items():

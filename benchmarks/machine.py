@@ -13,7 +13,7 @@ from slipway.testing import Platform, descendants
 from slipway.workers.memory import proportional_bytes
 
 MIB = 2**20
-_ZYGOTE = "slipway-zygote"
+_ZYGOTE, _SPAWNER = "slipway-zygote", "slipway-spawner"
 _PATIENCE_SECONDS = 120.0
 
 
@@ -78,11 +78,23 @@ def workers(platform: Platform, algorithm: str) -> list[int]:
 def zygotes(host: int) -> dict[int, str]:
     """The digest of each zygote's environment, by process id; `host` is that of the process that starts them.
 
-    Its children alone are looked at: among thousands of workers a look at all costs more than what is measured.
+    Only where they can be is looked: among thousands of workers a look at all costs more than what is measured.
     """
-    lists = [file.read_text() for file in Path(f"/proc/{host}/task").glob("*/children")]
-    found = [pid for pid in map(int, " ".join(lists).split()) if _name(pid) == _ZYGOTE]
+    found: list[int] = []
+    looked_at = [host]
+    while looked_at:
+        children = _children(looked_at.pop())
+        looked_at += [pid for pid in children if _name(pid) == _SPAWNER]
+        found += [pid for pid in children if _name(pid) == _ZYGOTE]
     return {pid: digest for pid in found if (digest := _environment(pid))}
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        lists = [file.read_text() for file in Path(f"/proc/{pid}/task").glob("*/children")]
+    except OSError:
+        return []  # it has just ended
+    return [int(child) for child in " ".join(lists).split()]
 
 
 def _environment(pid: int) -> str:

@@ -12,13 +12,16 @@ import os
 import socket
 import sys
 from collections.abc import Coroutine
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from slipway import live
 from slipway.errors import StartupError
 from slipway.settings import Settings
+
+if TYPE_CHECKING:
+    from slipway.workers.sandbox.levels import Level
 
 EXIT_UNUSABLE = 2  # what is wrong will not mend itself
 
@@ -31,7 +34,10 @@ _HOST_SEGMENT_BYTES = 8 * 2**20  # its events are few
 
 def environment_for(process: str, settings: Settings, lock: int, gateway: str = "", listen: int = -1) -> dict[str, str]:
     """What a process's environment must hold for `main` to find its part. Only control learns the admin's key."""
-    known = settings if process == "control" else msgspec.structs.replace(settings, admin_key="")
+    # Where the data lies is said outright: whose home it is under is another question in another user namespace.
+    known = msgspec.structs.replace(settings, data=str(settings.root))
+    if process != "control":
+        known = msgspec.structs.replace(known, admin_key="")
     values = {_SETTINGS: msgspec.json.encode(known).decode(), _LOCK: str(lock)}
     if gateway:
         values.update({_GATEWAY: gateway, _LISTEN: str(listen)})
@@ -64,7 +70,11 @@ def _process(name: str, settings: Settings) -> Coroutine[Any, Any, None]:
 
         return control.run(settings)
     if name == "host":
-        return _host(settings)
+        from slipway.workers.sandbox import levels
+
+        level = levels.choose(settings.sandbox, settings.production)
+        levels.prepare(level)
+        return _host(settings, level)
     if name == "observer":
         from slipway.observe import observer
 
@@ -80,7 +90,7 @@ def _gateway(settings: Settings) -> Coroutine[Any, Any, None]:
     return server.run(settings, os.environ.pop(_GATEWAY), listener)
 
 
-async def _host(settings: Settings) -> None:
+async def _host(settings: Settings, level: Level) -> None:
     """The host, its events wired to a journal of its own."""
     from slipway.journal.writer import JournalWriter
     from slipway.workers import host
@@ -93,7 +103,7 @@ async def _host(settings: Settings) -> None:
         journal.event("host", verb, resource, outcome, **detail)
 
     try:
-        await host.run(settings, on_event)
+        await host.run(settings, level, on_event)
     finally:
         journal.close()
 

@@ -19,7 +19,19 @@ from slipway.connection import AlgorithmFailed, ClientError, Connection
 from slipway.credentials import find_credentials
 from slipway.event_stream import CONTENT_TYPE, read_events
 from slipway.hosted_data import HostedData
-from slipway.resources import AccountInfo, AlgorithmInfo, BuildInfo, CallResult, Execution, KeyInfo, Page, RequestInfo
+from slipway.resources import (
+    AccountInfo,
+    AlgorithmInfo,
+    Answer,
+    BuildInfo,
+    CallResult,
+    Execution,
+    KeyInfo,
+    Page,
+    Policies,
+    RequestInfo,
+    TriedCase,
+)
 from slipway.types import Callability
 
 __all__ = ["AlgorithmFailed", "Client", "ClientError"]
@@ -87,6 +99,30 @@ class Client:
     def revoke_key(self, username: str, key_id: str) -> KeyInfo:
         """Have a key refused from now on."""
         return self._connection.decoded(KeyInfo, "DELETE", f"/v1/users/{_part(username)}/keys/{_part(key_id)}")
+
+    # --- organizations' policies ---
+
+    def policies(self, organization: str) -> str:
+        """An organization's own policies, in Cedar; empty where it has none."""
+        return self._connection.decoded(Policies, "GET", _policies(organization)).text
+
+    def put_policies(self, organization: str, text: str) -> None:
+        """Have these in force, in place of the earlier ones."""
+        self._connection.decoded(Policies, "PUT", _policies(organization), json={"text": text})
+
+    def drop_policies(self, organization: str) -> None:
+        """Have none in force."""
+        self._connection.request("DELETE", _policies(organization))
+
+    def try_policies(self, organization: str, cases: list[dict[str, str]], text: str | None = None) -> list[TriedCase]:
+        """What policies say to cases of `account`, `action`, `resource` and `expect`; those in force without `text`."""
+        body = {"cases": cases, "text": text}
+        return self._connection.decoded(list[TriedCase], "POST", f"{_policies(organization)}/test", json=body)
+
+    def why(self, key_id: str, action: str, resource: str) -> Answer:
+        """Whether a key may do that, and which policies say so."""
+        question = {"key": key_id, "action": action, "resource": resource}
+        return self._connection.decoded(Answer, "GET", "/v1/why", params=question)
 
     # --- algorithms, versions, builds ---
 
@@ -275,6 +311,10 @@ def call_result(reply: dict[str, Any]) -> CallResult:
         request_id=reply["request_id"],
         stdout=metadata.get("stdout"),
     )
+
+
+def _policies(organization: str) -> str:
+    return f"/v1/organizations/{_part(organization)}/policies"
 
 
 def _path(algorithm: str) -> str:

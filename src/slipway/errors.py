@@ -210,6 +210,10 @@ class DataDirectoryUnusable(StartupError):
     """The data directory cannot be written. Check its owner, its mode and the space left."""
 
 
+class SandboxUnavailable(StartupError):
+    """This machine lacks what the sandboxes that were asked for need. `slipway doctor` says what it has."""
+
+
 class SettingsError(StartupError):
     """A setting has a wrong name or value. The message says where it was read from."""
 

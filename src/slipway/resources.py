@@ -30,6 +30,30 @@ class KeyInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     key: str = ""  # the whole text, only in the reply to its making
 
 
+class Policies(msgspec.Struct, frozen=True, kw_only=True):
+    """What an organization has written."""
+
+    text: str = ""
+    updated_at: str | None = None  # ISO 8601, UTC
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether something is allowed, and the names of the policies that made it so; none where none permits it."""
+
+    allowed: bool
+    policies: list[str] = []
+
+
+class TriedCase(Answer, frozen=True, kw_only=True):
+    """What policies say to a case, and whether that was expected."""
+
+    account: str
+    action: str
+    resource: str
+    expect: str
+    passed: bool
+
+
 class VersionInfo(msgspec.Struct, frozen=True, kw_only=True):
     """A version's own part of an algorithm; all empty where nothing was built yet."""
 

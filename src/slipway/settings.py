@@ -55,6 +55,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     queue_limit: int = 1000  # for versions that do not say
     memory_bytes: int = 2 * 2**30  # for versions that do not say
     host_memory_bytes: int = 0  # that all workers may take; 0: the machine's, or the control group's, less a reserve
+    sandbox: Literal["auto", "none", "process", "namespaces"] = "auto"  # auto: the strongest that this machine has
+    production: bool = False  # start only where other people's code is kept apart by namespaces at least
+    sandbox_tmp_bytes: int = 256 * 2**20  # that a worker may keep in files
+    sandbox_processes: int = 512  # that a worker may start, threads included
     zygote_idle_seconds: float = 900.0  # how long zygotes and templates are kept without a worker
 
     @property

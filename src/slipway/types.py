@@ -22,7 +22,8 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     kind: Literal["user", "organization"] = "user"
     admin: bool = False  # may manage any account
     email: str = ""
-    organizations: frozenset[str] = frozenset()  # names of those whose member the user is
+    organizations: frozenset[str] = frozenset()  # names of those in which the user may do everything
+    roles: frozenset[str] = frozenset()  # `organization/role` where it is less than that
     created_at: float  # Unix seconds, UTC; so is every `_at`
 
 
@@ -132,6 +133,15 @@ class Secret(msgspec.Struct, frozen=True, kw_only=True):
     secret_key: str  # the name of the environment variable that it is to be
     sealed: bytes
     created_at: float
+    updated_at: float
+
+
+class PolicyText(msgspec.Struct, frozen=True, kw_only=True):
+    """The policies, in Cedar, that an organization has written for what it owns."""
+
+    account_id: str
+    owner: str  # the organization's name
+    text: str
     updated_at: float
 
 
@@ -259,7 +269,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     """One row of the store's change log: `kind` and `id` name what to read again."""
 
     revision: int
-    kind: Literal["account", "key", "algorithm", "version", "route", "reservation"]
+    kind: Literal["account", "key", "algorithm", "version", "route", "reservation", "policy"]
     id: str
 
 
@@ -277,4 +287,5 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     versions: tuple[Version, ...] = ()
     routes: tuple[Route, ...] = ()
     reservations: tuple[Reservation, ...] = ()
+    policies: tuple[PolicyText, ...] = ()
     removed: tuple[tuple[str, str], ...] = ()

@@ -56,6 +56,7 @@ HEAVY = {
     "uvicorn": {"control", "gateway"},
     "sqlalchemy": {"registry", "control", "release"},
     "alembic": {"registry"},
+    "cedarpy": {"access"},
     "cryptography": {"journal", "access"},
     "uv": {"release"},
     "fsspec": {"registry"},

@@ -24,3 +24,7 @@ class Principal(msgspec.Struct, frozen=True, gc=False):
     def owns(self, owner: str) -> bool:
         """Whether what that account owns is the caller's own, by name or by membership."""
         return owner == self.account.name or owner in self.account.organizations
+
+    def belongs_to(self, owner: str) -> bool:
+        """Whether it is that account or a member of it, in whatever role."""
+        return self.owns(owner) or any(role.partition("/")[0] == owner for role in self.account.roles)

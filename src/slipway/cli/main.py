@@ -20,6 +20,7 @@ from slipway.cli import (
     keys,
     login,
     logs,
+    policies,
     session,
     versions,
 )
@@ -42,7 +43,7 @@ app = typer.Typer(
 )
 for _module in (platform, doctor, operating, login, init, deploying, calling, algorithms, versions, builds):
     _module.register(app)
-for _module in (serving, data, logs, keys, accounts, audit):
+for _module in (serving, data, logs, keys, accounts, policies, audit):
     _module.register(app)
 
 

@@ -10,7 +10,7 @@ import msgspec
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field, ValidationError
 
-from slipway.access.decisions import Action, Resource, authorize
+from slipway.access.decisions import Action, Resource
 from slipway.access.principals import Principal
 from slipway.control.authentication import anyone, may
 from slipway.control.context import Context, Ctx
@@ -18,7 +18,7 @@ from slipway.control.environments import python_wanted
 from slipway.control.removal import remove_algorithm
 from slipway.control.rendering import algorithm_object, newest, page
 from slipway.control.repair import ensure_repository
-from slipway.errors import AlreadyExists, BadMarker, InputError, NoSuchVersion, ParsingError, PermissionDenied
+from slipway.errors import AlreadyExists, BadMarker, InputError, NoSuchVersion, ParsingError
 from slipway.registry import accounts, algorithms, versions
 from slipway.registry.names import NAME_SCHEMA
 from slipway.types import Algorithm
@@ -98,7 +98,9 @@ async def list_all(
 ) -> dict[str, Any]:
     """The algorithms of the caller and of their organizations; all of them for an administrator."""
     account = principal.account
-    owners = None if account.admin else sorted({account.name, *account.organizations})
+    places = {account.name, *account.organizations, *(role.partition("/")[0] for role in account.roles)}
+    seen = [owner for owner in places if may_inspect(context, principal, owner, "")]
+    owners = None if account.admin else sorted(seen)
     return await _listed(context, request, owners, limit, marker)
 
 
@@ -122,7 +124,7 @@ async def get(owner: str, name: str, context: Ctx, principal: Principal = may(Ac
     """One algorithm, as of its newest version; of its newest public one for others than its owner."""
     async with context.store.read() as connection:
         algorithm = await algorithms.get(connection, owner, name)
-        version = await newest(connection, algorithm, public_only=not may_inspect(principal, owner))
+        version = await newest(connection, algorithm, public_only=not may_inspect(context, principal, owner, name))
         return await algorithm_object(connection, algorithm, version)
 
 
@@ -170,13 +172,9 @@ async def compile_head(
         return await algorithm_object(connection, algorithm, version, build)
 
 
-def may_inspect(principal: Principal, owner: str) -> bool:
+def may_inspect(context: Context, principal: Principal, owner: str, name: str) -> bool:
     """Whether the caller sees what is not published too."""
-    try:
-        authorize(principal, Action.INSPECT, Resource("algorithm", owner))
-    except PermissionDenied:
-        return False
-    return True
+    return context.authorizer.decide(principal, Action.INSPECT, Resource("algorithm", owner, name=name)).allowed
 
 
 def parse_change(body: bytes, content_type: str) -> Change:

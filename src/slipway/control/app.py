@@ -28,6 +28,7 @@ from slipway.control import (
     observation,
     openapi,
     organizations,
+    policies,
     publications,
     requests,
     reservations,
@@ -38,7 +39,7 @@ from slipway.control import (
     versions,
 )
 from slipway.control.asynchronous.service import AsyncCalls
-from slipway.control.context import Context
+from slipway.control.context import Context, load_policies
 from slipway.control.encodings import JsonUnlessSaidOtherwise
 from slipway.control.feeds import TellFirst
 from slipway.control.first_start import ensure_admin
@@ -67,6 +68,7 @@ ROUTED = (
     users,
     keys,
     organizations,
+    policies,
     secrets,  # before `algorithms`, whose paths would match too
     failures,
     usage,
@@ -110,6 +112,7 @@ async def _run(settings: Settings, store: Store) -> None:
     checkpointer = Checkpointer(settings.journal_directory, settings.root / "ledger.key")
     calls = AsyncCalls(settings, store)
     try:
+        await load_policies(context)
         await builds.recover()
         await calls.recover()
         work = [runner.run(), checkpointer.run(checkpoints), make_missing_repositories(context)]

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from slipway.access.decisions import Action, Resource, authorize
+from slipway.access.decisions import Action, Authorizer, Resource
 from slipway.access.principals import Principal
 from slipway.access.secrets import SecretBox
 from slipway.control.asynchronous.files import RequestFiles
@@ -18,6 +18,7 @@ from slipway.errors import CapacityError, PermissionDenied
 from slipway.journal.records import new_event
 from slipway.journal.writer import JournalWriter
 from slipway.registry import builds as builds_table
+from slipway.registry import policies
 from slipway.registry.files import Files
 from slipway.registry.store import Store
 from slipway.release.build import Builds
@@ -46,6 +47,7 @@ class Context:
         self.feeds = Feeds(store)
         self.refusals = Refusals(journal)
         self.stopping = Stopping()
+        self.authorizer = Authorizer()
         self.secret_box = SecretBox(settings.secrets_key_file)
         self.interpreters = Interpreters(settings.interpreters)
         self.wake_jobs = wake_jobs
@@ -53,7 +55,7 @@ class Context:
     async def allow(self, principal: Principal, action: Action, resource: Resource, name: str = "") -> Principal:
         """The principal, if it may; a refusal is recorded. Raises PermissionDenied, DiskFull."""
         try:
-            authorize(principal, action, resource)
+            self.authorizer.authorize(principal, action, resource)
         except PermissionDenied as error:
             await self.event(principal, action.value, name or resource.owner or resource.kind, "refused", str(error))
             raise
@@ -82,6 +84,13 @@ class Context:
         if found.status == "in-progress":
             raise CapacityError("the platform is being restarted and goes on with the build then: ask again")
         return found
+
+
+async def load_policies(context: Context) -> None:
+    """Have those in force that organizations have written."""
+    async with context.store.read() as connection:
+        for written in await policies.list_all(connection):
+            context.authorizer.book.put(written.owner, written.text)
 
 
 def get_context(request: Request) -> Context:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
@@ -26,6 +26,7 @@ Text = Annotated[str, Field(max_length=320)]
 _KEPT = ("org_label", "org_contact_name", "org_url")
 # The classic clients look an organization's type up by name. Here all types are alike.
 _TYPES = {name: str(uuid.uuid5(uuid.NAMESPACE_URL, f"slipway:{name}")) for name in ("basic", "legacy", "pro")}
+Role = Literal["member", "admin", "publisher", "developer", "caller", "auditor", "billing"]
 _EMPTY: dict[int | str, dict[str, Any]] = {200: {"description": "Done; there is no content", "content": {}}}
 
 
@@ -56,6 +57,12 @@ class ChangedOrganization(Description):
     """What to change of one. Its name stays: an `org_name`, if there is one, must be the name."""
 
     org_name: str | None = None
+
+
+class Membership(BaseModel):
+    """In which role a user is a member."""
+
+    role: Role = "member"
 
 
 @router.get("/organization/types")
@@ -155,14 +162,19 @@ async def get_member(
 
 @router.put("/organizations/{organization}/members/{member}", response_class=Response, responses=_EMPTY)
 async def add_member(
-    organization: str, member: str, context: Ctx, principal: Principal = may(Action.ACCOUNT, "organization")
+    organization: str,
+    member: str,
+    context: Ctx,
+    body: Membership | None = None,
+    principal: Principal = may(Action.ACCOUNT, "organization"),
 ) -> Response:
-    """Make a user a member; nothing changes where it is one."""
+    """Make a user a member, who may do everything there unless the role says less; nothing changes where it is one."""
+    role = body.role if body else members.MEMBER
     async with context.store.begin() as connection:
         account = await accounts.get_organization(connection, organization)
-        added = await members.add(connection, account, await accounts.get_user(connection, member))
+        added = await members.add(connection, account, await accounts.get_user(connection, member), role)
     if added:
-        await context.event(principal, "organization.member.add", organization, member=member)
+        await context.event(principal, "organization.member.add", organization, member=member, role=role)
     return Response(status_code=200)
 
 

@@ -105,7 +105,7 @@ async def _known(context: Context, header: str | None) -> Principal:
         if header is not None:
             context.refusals.count("/git")
         raise AuthenticationError("git needs a user name, and a key as password")
-    if login is not None and not principal.owns(login[0]) and not principal.account.admin:
+    if login is not None and not principal.belongs_to(login[0]) and not principal.account.admin:
         context.refusals.count("/git")
         raise AuthenticationError(f"the key is not one of {login[0]}'s")
     return principal

@@ -126,6 +126,7 @@ def render_account(account: Account) -> dict[str, Any]:
         "kind": account.kind,
         "admin": account.admin,
         "organizations": sorted(account.organizations),
+        "roles": sorted(account.roles),
         "created_at": account.created_at,
         "self_link": f"/v1/users/{account.name}",
         "resource_type": "user",

@@ -38,7 +38,7 @@ async def list_versions(
     """Versions, newest first. Others than the owner see those that everyone may call."""
     async with context.store.read() as connection:
         algorithm = await algorithms.get(connection, owner, name)
-        if not may_inspect(principal, owner):
+        if not may_inspect(context, principal, owner, name):
             published, callable = True, True
         found, following = await versions.page(connection, algorithm.id, limit, marker, published, callable)
         results = [await algorithm_object(connection, algorithm, version) for version in found]
@@ -53,7 +53,7 @@ async def get_version(
     async with context.store.read() as connection:
         algorithm = await algorithms.get(connection, owner, name)
         found = await versions.get(connection, algorithm.id, version)
-        if found.callability != "public" and not may_inspect(principal, owner):
+        if found.callability != "public" and not may_inspect(context, principal, owner, name):
             raise NoSuchVersion(f"No such version: {version[:100]}")
         return await algorithm_object(connection, algorithm, found)
 

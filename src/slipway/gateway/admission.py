@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, unquote
 import msgspec
 
 from slipway.access.authorization_header import key_from_header
-from slipway.access.decisions import Action, Resource, authorize
+from slipway.access.decisions import Action, Resource
 from slipway.access.principals import Principal
 from slipway.errors import InputError, NoSuchAlgorithm, ParsingError
 from slipway.gateway.directory import Directory
@@ -112,11 +112,11 @@ class Admission:
 
     def _decide(self, principal: Principal, target: bytes) -> Admitted:
         owner, name, selector = split_target(target)
-        own = (principal.account.admin and not principal.algorithm) or principal.owns(owner)
+        own = (principal.account.admin and not principal.algorithm) or principal.belongs_to(owner)
         version = self._directory.routes.resolve(owner, name, selector, own)
         names = tuple(filter(None, (version.semantic_version, version.commit)))
         resource = Resource("algorithm", owner, version.callability == "public", name, names)
-        authorize(principal, Action.CALL, resource)
+        self._directory.authorizer.authorize(principal, Action.CALL, resource)
         options = parse_options(target)
         if options.stdout and not own:
             options = msgspec.structs.replace(options, stdout=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 
+from slipway.access.decisions import Authorizer
 from slipway.access.principals import Principal
 from slipway.errors import AuthenticationError, CapacityError
 from slipway.routing.reservations import Reserved, resolved
@@ -22,6 +23,8 @@ class Directory:
         self._keys: dict[bytes, Key] = {}  # by SHA-256
         self._key_hashes: dict[str, bytes] = {}  # by id
         self._reservations: dict[str, Reservation] = {}  # by id
+        self._policies: dict[str, str] = {}  # whose account ids have some, and their names
+        self.authorizer = Authorizer()
 
     def apply(self, snapshot: Snapshot) -> bool:
         """Take over a snapshot; False where it is only a heartbeat."""
@@ -34,6 +37,8 @@ class Directory:
             self._keys.clear()
             self._key_hashes.clear()
             self._reservations.clear()
+            self._policies = {one.account_id: one.owner for one in snapshot.policies}
+            self.authorizer.book.keep(self._policies.values())
         self._accounts.update((account.id, account) for account in snapshot.accounts)
         for key in snapshot.keys:
             self._forget_key(key.id)
@@ -45,9 +50,14 @@ class Directory:
                 self._forget_key(identity)
             elif kind == "account":
                 self._accounts.pop(identity, None)
+            elif kind == "policy" and (owner := self._policies.pop(identity, None)) is not None:
+                self.authorizer.book.drop(owner)
             elif kind == "reservation":
                 self._reservations.pop(identity, None)
         self._reservations.update((reservation.id, reservation) for reservation in snapshot.reservations)
+        for policies in snapshot.policies:
+            self._policies[policies.account_id] = policies.owner
+            self.authorizer.book.put(policies.owner, policies.text)
         self.routes.apply(snapshot)
         return True
 

@@ -42,7 +42,8 @@ async def create(
         id=new_id(), name=check_account_name(name), kind=kind, email=email, admin=admin, created_at=time.time()
     )
     values = msgspec.structs.asdict(account)
-    del values["organizations"]
+    for joined in ("organizations", "roles"):
+        del values[joined]
     if not await insert_new(connection, _table, {**values, "profile": profile}):
         raise AlreadyExists(f"the account {name} exists already, or did: a name is given once")
     changes.record(connection, "account", account.id)

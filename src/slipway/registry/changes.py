@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from slipway.registry.schema import changes, revision
 from slipway.types import Change
 
-ChangeKind = Literal["account", "key", "algorithm", "version", "route", "reservation"]
+ChangeKind = Literal["account", "key", "algorithm", "version", "route", "reservation", "policy"]
 _PENDING = "slipway_pending_changes"
 
 

@@ -212,6 +212,13 @@ reservations = _table(
     Index(None, "algorithm_id"),
 )
 
+policies = _table(
+    "policies",
+    Column("account_id", Text, ForeignKey("accounts.id", ondelete="CASCADE"), primary_key=True),
+    _text("text"),
+    _seconds("updated_at"),
+)
+
 # One row. Taking the next value locks it until the commit: that is what puts the changes into commit order.
 revision = _table(
     "revision",

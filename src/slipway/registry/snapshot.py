@@ -9,9 +9,9 @@ from sqlalchemy import ColumnElement, Select, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from slipway.registry import accounts as accounts_table
-from slipway.registry import algorithms, changes, members, reservations, schema, versions
+from slipway.registry import algorithms, changes, members, policies, reservations, schema, versions
 from slipway.registry.rows import chunks, fetch_all
-from slipway.types import Account, Algorithm, Key, Reservation, Route, Snapshot, Version
+from slipway.types import Account, Algorithm, Key, PolicyText, Reservation, Route, Snapshot, Version
 
 T = TypeVar("T")
 
@@ -32,6 +32,7 @@ async def full(connection: AsyncConnection) -> Snapshot:
         versions=tuple(await fetch_all(connection, versions.selection(), Version)),
         routes=tuple(await fetch_all(connection, select(schema.routes), Route)),
         reservations=tuple(await fetch_all(connection, reservations.selection(), Reservation)),
+        policies=tuple(await policies.list_all(connection)),
     )
 
 
@@ -61,7 +62,9 @@ async def _named(connection: AsyncConnection, revision: int, named: Iterable[tup
     built = await _fetch(connection, versions.selection(), t.versions.c.id, ids["version"], Version)
     routes = await _fetch(connection, select(t.routes), t.routes.c.algorithm_id, ids["route"], Route)
     reserved = await _fetch(connection, reservations.selection(), t.reservations.c.id, ids["reservation"], Reservation)
+    written = await _fetch(connection, policies.selection(), t.policies.c.account_id, ids["policy"], PolicyText)
     found = {("route", route.algorithm_id) for route in routes}
+    found.update(("policy", one.account_id) for one in written)
     named_by_id = (("account", accounts), ("key", keys), ("algorithm", owned), ("version", built))
     for kind, records in (*named_by_id, ("reservation", reserved)):
         found.update((kind, record.id) for record in records)
@@ -73,6 +76,7 @@ async def _named(connection: AsyncConnection, revision: int, named: Iterable[tup
         versions=tuple(built),
         routes=tuple(routes),
         reservations=tuple(reserved),
+        policies=tuple(written),
         removed=tuple(pair for kind in ids for pair in ((kind, i) for i in ids[kind]) if pair not in found),
     )
 

@@ -75,8 +75,14 @@ class Hosts:
         *,
         timeout_seconds: float,
         output: Output,
+        owner: str = "",
+        reads: Sequence[str] = (),
+        writes: Sequence[str] = (),
     ) -> Ran:
-        """Run a command at low weight; `output` gets every line it prints, as it does. Raises HostLost."""
+        """Run a command at low weight; `output` gets every line it prints, as it does. Raises HostLost.
+
+        With an `owner` it runs in that one's sandbox, where it has the network, and what `reads` and `writes` say.
+        """
         reading, writing = os.pipe()
         message = Run(
             request=new_id(),
@@ -84,6 +90,9 @@ class Hosts:
             directory=str(directory),
             environment=dict(environment),
             timeout_seconds=timeout_seconds,
+            owner=owner,
+            reads=tuple(reads),
+            writes=tuple(writes),
         )
         async with _lines(reading, output) as ended:
             answer: Ran = await self._ask(message, writing)

@@ -72,7 +72,7 @@ class Pipeline:
         with steps.step("source"):
             manifest = await self._check_out(build, algorithm, directory)
             steps.note(f"{algorithm.owner}/{algorithm.name} {build.commit}")
-        environment = await self._environment(manifest, directory, steps)
+        environment = await self._environment(algorithm.owner, manifest, directory, steps)
         if manifest.models:
             with steps.step("models"):
                 sizes = [await self._models.fetch(n, m, directory, algorithm.owner) for n, m in manifest.models.items()]
@@ -105,17 +105,17 @@ class Pipeline:
         await self._sources.check_out(algorithm.owner, algorithm.name, build.commit, directory)
         return read_manifest(directory, algorithm.name, self._settings)
 
-    async def _environment(self, manifest: Manifest, directory: Path, steps: _Steps) -> Environment:
+    async def _environment(self, owner: str, manifest: Manifest, directory: Path, steps: _Steps) -> Environment:
         file = with_client(directory, manifest.requirements, steps.detail)
         requirements = read_requirements(directory, file)
         interpreter = await self._interpreters.choose(manifest.python)
         with steps.step("lock"):
-            lock = await self._environments.lock(requirements, interpreter, manifest.hardware, steps.detail)
+            lock = await self._environments.lock(owner, requirements, interpreter, manifest.hardware, steps.detail)
             packages = sum(1 for line in lock.text.splitlines() if line[:1].isalnum())
             steps.note(f"{packages} packages{', reused' if lock.reused else ''}, Python {interpreter.version_text}")
         with steps.step("environment"):
             environment, made = await self._environments.ensure(
-                lock.text, requirements.options, interpreter, manifest.hardware, steps.detail
+                owner, lock.text, requirements.options, interpreter, manifest.hardware, steps.detail
             )
             steps.note(f"{environment.digest[:12]}… {'made' if made else 'reused'}")
         return environment

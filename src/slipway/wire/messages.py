@@ -102,6 +102,9 @@ class Run(Message, frozen=True, kw_only=True):
     directory: str
     environment: dict[str, str]
     timeout_seconds: float
+    owner: str = ""  # in whose sandbox, with the network; empty: a tool of the platform's own, without one
+    reads: tuple[str, ...] = ()  # directories and files that it sees there
+    writes: tuple[str, ...] = ()  # directories that it may change there
 
 
 class Cancel(Message, frozen=True, kw_only=True):

@@ -7,11 +7,65 @@ import os
 import subprocess
 from pathlib import Path
 
+from slipway.types import Resources
 from slipway.wire.messages import Ran, Run
-from slipway.workers.sandbox import kill_group, launch
+from slipway.workers.forkers import CannotFork, ZygoteLost
+from slipway.workers.processes import WorkerProcess
+from slipway.workers.sandbox.launching import kill_group, launch
+from slipway.workers.sandbox.sandboxes import Sandboxes
+from slipway.workers.turns import processors
 
 _NICENESS = 10
 _NOT_FOUND = 127  # as shells say it
+_MOST = Resources(cpu=float(processors()), memory_bytes=8 * 2**30)  # what compilers may take
+
+
+class SandboxedCommand:
+    """In an owner's sandbox, its output to the descriptor `output`, which is closed here. Call `finish`."""
+
+    def __init__(self, message: Run, output: int, sandboxes: Sandboxes) -> None:
+        self._message, self._output, self._sandboxes = message, output, sandboxes
+        self._process = WorkerProcess(lambda: None)
+
+    async def finish(self) -> Ran:
+        """Run it, and end it when its time is over or whoever waits is cancelled."""
+        message, timed_out = self._message, False
+        try:
+            await self._start()
+            async with asyncio.timeout(message.timeout_seconds):
+                await self._process.ended.wait()
+        except (OSError, ZygoteLost, CannotFork) as error:
+            if not isinstance(error, TimeoutError):
+                os.write(self._output, f"{message.command[0]}: {error}\n".encode())
+                return Ran(request=message.request, exit_status=_NOT_FOUND)
+            timed_out = True
+        finally:
+            os.close(self._output)
+            self.kill()
+        await self._process.ended.wait()
+        status = os.waitstatus_to_exitcode(self._process.status)
+        return Ran(request=message.request, exit_status=status, timed_out=timed_out)
+
+    def kill(self) -> None:
+        """End it, and what it has started, at once."""
+        self._process.kill()
+
+    async def _start(self) -> None:
+        message, name = self._message, f"command {self._message.request}"
+        async with self._sandboxes.entrance(message.owner, name, self._process, _MOST) as entrance:
+            if entrance.sandbox.user is not None:
+                for directory in message.writes:
+                    await asyncio.to_thread(_give, Path(directory), entrance.sandbox.user)
+            into = entrance.into(message.reads, message.writes, network=True)
+            descriptors = {1: self._output, 2: self._output}
+            given = (message.command, Path(message.directory), message.environment, descriptors, into, _NICENESS)
+            await self._sandboxes.spawner.run(name, self._process, *given)
+
+
+def _give(directory: Path, user: int) -> None:
+    for folder, folders, files in os.walk(directory):
+        for path in (folder, *(os.path.join(folder, name) for name in (*folders, *files))):
+            os.chown(path, user, user, follow_symlinks=False)
 
 
 class Command:

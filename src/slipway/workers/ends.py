@@ -20,7 +20,7 @@ def explain(process: WorkerProcess, memory_bytes: int) -> AlgorithmFailure:
     status = process.status
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
-        if number in _SIGNS and process.peak_bytes > _NEAR * memory_bytes:
+        if number in _SIGNS and (process.refused.get("memory") or process.peak_bytes > _NEAR * memory_bytes):
             return over_limit(memory_bytes)
         return AlgorithmFailure(error_type="SystemExit", message=f"the worker exited with {_signal_name(number)}")
     code = os.waitstatus_to_exitcode(status)

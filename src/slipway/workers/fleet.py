@@ -16,13 +16,16 @@ from slipway.types import AlgorithmFailure, Version
 from slipway.workers.callouts import ControlDoor
 from slipway.workers.conversation import Conversation
 from slipway.workers.ends import explain, over_limit, stopped
+from slipway.workers.forkers import CannotFork, ZygoteLost
 from slipway.workers.nursery import Nursery
 from slipway.workers.processes import WorkerProcess
 from slipway.workers.replicas import HostedReplica, LoadFailed
 from slipway.workers.room import NoRoom, Room
+from slipway.workers.runtimes.install import install_runtimes
+from slipway.workers.sandbox.levels import Level
+from slipway.workers.sandbox.sandboxes import Sandboxes
 from slipway.workers.templates import Template, Templates
 from slipway.workers.turns import Turns, processors
-from slipway.workers.zygotes import CannotFork, ZygoteLost
 
 _TURN_SECONDS = 0.1  # several times what a start takes where only a model is loaded
 _WATCHED_AT_ONCE = 64
@@ -37,9 +40,11 @@ OnExit = Callable[[HostedReplica, AlgorithmFailure], None]
 class Fleet:
     """Every worker that lives, by replica id. `on_exit` hears of the end of each that had loaded."""
 
-    def __init__(self, settings: Settings, room: Room, on_event: OnEvent, on_exit: OnExit) -> None:
+    def __init__(self, settings: Settings, level: Level, room: Room, on_event: OnEvent, on_exit: OnExit) -> None:
         control = ControlDoor(settings.internal_socket, settings.reply_limit_bytes)
-        self.nursery = Nursery(settings, room)
+        runtime = install_runtimes(settings.runtimes_directory)
+        self.sandboxes = Sandboxes(settings, level, runtime, self._refused)
+        self.nursery = Nursery(settings, room, self.sandboxes, runtime)
         self.templates = Templates(self.nursery, control, room)
         self.replicas: dict[str, HostedReplica] = {}
         self._room, self._control, self._on_event, self._on_exit = room, control, on_event, on_exit
@@ -182,6 +187,12 @@ class Fleet:
             message = f"no worker could be started: {error}"
             raise LoadFailed(AlgorithmFailure(error_type="LoadingError", message=message)) from error
 
+    def _refused(self, name: str, call: str) -> None:
+        """A sandbox has refused a system call: of a replica, or of a zygote's import."""
+        replica = self.replicas.get(name)
+        resource = _resource(replica.version) if replica else ""
+        self._on_event("sandbox.refuse", resource, "refused", {"replica": name, "call": call})
+
     def _exited(self, name: str) -> None:
         replica = self.replicas.pop(name, None)
         if replica is None:
@@ -194,6 +205,9 @@ class Fleet:
         why = replica.doom or explain(replica.process, replica.version.resources.memory_bytes)
         detail = {"version": replica.version.id, "replica": name, "reason": why.message, "error_type": why.error_type}
         self._on_event("replica.exit", _resource(replica.version), "done", detail)
+        if refused := replica.process.refused:
+            limits = {limit: str(count) for limit, count in refused.items()}
+            self._on_event("sandbox.limit", _resource(replica.version), "refused", {"replica": name, **limits})
         self._on_exit(replica, why)
 
 

@@ -16,6 +16,7 @@ from slipway.workers.fleet import Fleet, OnEvent
 from slipway.workers.leases import Leases
 from slipway.workers.memory import bytes_for_workers, machine_bytes
 from slipway.workers.room import Room
+from slipway.workers.sandbox.levels import Level
 from slipway.workers.sessions import Session
 
 _WATCH_SECONDS = 0.5
@@ -24,12 +25,15 @@ _ASK_SECONDS = 0.1
 logger = logging.getLogger(__name__)
 
 
-async def run(settings: Settings, on_event: OnEvent = lambda *_: None) -> None:
-    """Serve until SIGTERM; leaves no process behind. `on_event` hears of replicas that start, fail and exit."""
+async def run(settings: Settings, level: Level, on_event: OnEvent = lambda *_: None) -> None:
+    """Serve until SIGTERM; leaves no process behind. `on_event` hears of replicas that start, fail and exit.
+
+    `level` is that of sandboxes, for which this process is prepared.
+    """
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    host = Host(settings, on_event)
+    host = Host(settings, level, on_event)
     try:
         host.listen(str(settings.host_socket))
         await stopping.wait()
@@ -40,10 +44,10 @@ async def run(settings: Settings, on_event: OnEvent = lambda *_: None) -> None:
 class Host:
     """Connections on one side, processes on the other."""
 
-    def __init__(self, settings: Settings, on_event: OnEvent) -> None:
+    def __init__(self, settings: Settings, level: Level, on_event: OnEvent) -> None:
         self._leases = Leases(self._background)
         self._room = Room(settings.host_memory_bytes or bytes_for_workers(machine_bytes()), self._relieve)
-        self._fleet = Fleet(settings, self._room, on_event, self._leases.ended)
+        self._fleet = Fleet(settings, level, self._room, on_event, self._leases.ended)
         self._zygote_idle_seconds = settings.zygote_idle_seconds
         self._leases.attach(self._fleet)
         self._asked_at = 0.0  # when gateways were last asked for idle replicas
@@ -86,9 +90,12 @@ class Host:
             self._drop_idle_parents()
 
     def _drop_idle_parents(self) -> None:
-        """End zygotes and templates that had no worker for long."""
+        """End zygotes, templates and sandboxes that had no worker for long."""
         stale = time.monotonic() - self._zygote_idle_seconds
         for since, _, end in [*self._fleet.templates.idle(), *self._fleet.nursery.idle()]:
+            if since < stale:
+                end()
+        for since, end in self._fleet.sandboxes.idle():
             if since < stale:
                 end()
 

@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
+import os
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
+from slipway.ids import new_id
 from slipway.settings import Settings
-from slipway.types import Version
+from slipway.types import Resources, Version
+from slipway.workers.forkers import HERE, CannotFork, Forker, ZygoteLost
 from slipway.workers.preload import known_modules, remember_modules
-from slipway.workers.processes import WorkerProcess, follow
+from slipway.workers.processes import WorkerProcess
 from slipway.workers.room import Room
-from slipway.workers.runtimes.install import install_runtimes
-from slipway.workers.sandbox import launch, worker_environment
+from slipway.workers.sandbox.launching import worker_environment
+from slipway.workers.sandbox.sandboxes import Entrance, Sandbox, Sandboxes
 from slipway.workers.turns import Turns, processors
-from slipway.workers.zygotes import CannotFork, Forker, Zygote, ZygoteLost
+from slipway.workers.zygotes import MODULE, Zygote
 
 _WORKER = "slipway.workers.runtimes.python.worker"
 _LOG_BYTES = 10 * 2**20
+_ZYGOTE = Resources(cpu=float(processors()), memory_bytes=8 * 2**30)  # what an untrusted one may take
+_MOST_LINKS = 20
 _IMPORT_SECONDS = 5.0  # after which the next zygote begins to import, beside one that is not done
 
 Place = tuple[str, str]  # environment and owner; no owner where it is trusted
@@ -32,9 +38,9 @@ logger = logging.getLogger(__name__)
 class Nursery:
     """The zygotes of this host, and the way to a new process."""
 
-    def __init__(self, settings: Settings, room: Room) -> None:
+    def __init__(self, settings: Settings, room: Room, sandboxes: Sandboxes, runtime: Path) -> None:
         self._environments, self._logs, self._room = settings.environments_directory, settings.logs_directory, room
-        self._runtime = install_runtimes(settings.runtimes_directory)
+        self.sandboxes, self._runtime = sandboxes, runtime
         self._zygotes: dict[Place, Zygote] = {}
         self._making: dict[Place, asyncio.Task[Zygote]] = {}
         # One after the other they are done sooner, and leave a processor to calls.
@@ -85,10 +91,12 @@ class Nursery:
         near, far = _pair()
         try:
             with far, self._log(version) as log:
-                if parent is not None:
-                    await parent.fork(name, process, (far.fileno(), log.fileno()), baseline)
-                elif not await self._fork(version, name, process, far, log):
-                    self._start_fresh(version, process, far, log)
+                async with self._entrance(version, name, process) as entrance:
+                    if parent is not None:
+                        descriptors = (far.fileno(), log.fileno())
+                        await parent.fork(name, process, descriptors, baseline, entrance.within())
+                    elif not await self._fork(version, name, process, far, log, entrance):
+                        await self._start_fresh(version, name, process, far, log, entrance)
         except BaseException:
             near.close()
             process.kill()
@@ -107,7 +115,8 @@ class Nursery:
         try:
             with far, far_channel, self._log(version) as log:
                 descriptors = (far.fileno(), log.fileno(), far_channel.fileno())
-                await self._fork_from_zygote(version, name, process, descriptors)
+                async with self._entrance(version, name, process) as entrance:
+                    await self._fork_from_zygote(version, name, process, descriptors, entrance)
         except BaseException:
             near.close()
             channel.close()
@@ -136,12 +145,24 @@ class Nursery:
             task.cancel()
         for place in list(self._zygotes):
             self._drop(place)
+        self.sandboxes.stop()
+
+    def _entrance(
+        self, version: Version, name: str, process: WorkerProcess
+    ) -> contextlib.AbstractAsyncContextManager[Entrance]:
+        return self.sandboxes.entrance(version.owner, name, process, version.resources)
 
     async def _fork(
-        self, version: Version, name: str, process: WorkerProcess, far: socket.socket, log: BinaryIO
+        self,
+        version: Version,
+        name: str,
+        process: WorkerProcess,
+        far: socket.socket,
+        log: BinaryIO,
+        entrance: Entrance,
     ) -> bool:
         try:
-            await self._fork_from_zygote(version, name, process, (far.fileno(), log.fileno()))
+            await self._fork_from_zygote(version, name, process, (far.fileno(), log.fileno()), entrance)
         except CannotFork:
             return False
         except ZygoteLost as error:
@@ -150,18 +171,32 @@ class Nursery:
         return True
 
     async def _fork_from_zygote(
-        self, version: Version, name: str, process: WorkerProcess, descriptors: Sequence[int]
+        self, version: Version, name: str, process: WorkerProcess, descriptors: Sequence[int], entrance: Entrance
     ) -> None:
         if why := self.why_fresh(version):
             raise CannotFork(why)
         zygote = await self._zygote(version)
         try:
-            await zygote.fork(name, process, descriptors)
+            if zygote.sandbox is None:
+                into = entrance.into([*self._needs(version), version.directory])
+            else:
+                into = entrance.within()
+                await self._show(zygote, zygote.sandbox, version.directory)
+            await zygote.fork(name, process, descriptors, into=into)
         except CannotFork as reason:
             self._cannot_fork(version, reason)
             if zygote.idle_since is not None and self._zygotes.get(_place(version)) is zygote:
                 self._drop(_place(version))
             raise
+
+    async def _show(self, zygote: Zygote, sandbox: Sandbox, directory: str) -> None:
+        if directory not in zygote.shown:
+            await self.sandboxes.show(sandbox, zygote.pid, directory)
+            zygote.shown.add(directory)
+
+    def _needs(self, version: Version) -> list[str]:
+        """What every process of its environment must be able to read."""
+        return [str(self._runtime), *interpreter_directories(version.interpreter)]
 
     async def _zygote(self, version: Version) -> Zygote:
         """The one of its place, with everything imported. Raises NoRoom, CannotFork, ZygoteLost, OSError."""
@@ -187,8 +222,17 @@ class Nursery:
         return zygote
 
     async def _imported(self, version: Version, place: Place) -> Zygote:
-        with _open_log(self._logs / f"zygote-{version.environment[:12]}.log") as log:
-            zygote = Zygote(version.interpreter, self._runtime, log.fileno(), lambda: self._lost(place))
+        near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        process = WorkerProcess(lambda: None)
+        with _open_log(self._logs / f"zygote-{version.environment[:12]}.log") as log, far:
+            descriptors = {3: far.fileno(), 1: log.fileno(), 2: log.fileno()}
+            try:
+                sandbox = await self._start_zygote(version, process, descriptors)
+            except BaseException:
+                near.close()
+                raise
+        zygote = Zygote(near, process, lambda: self._lost(place), sandbox)
+        zygote.on_listener = self.sandboxes.listen
         try:
             self._room.settled(_key(place), zygote.pid, forks=True)
             zygote.preload(self._modules(version.environment))
@@ -199,6 +243,20 @@ class Nursery:
                 self._cannot_fork(version, error)
             raise
         return zygote
+
+    async def _start_zygote(
+        self, version: Version, process: WorkerProcess, descriptors: Mapping[int, int]
+    ) -> Sandbox | None:
+        """The zygote of a trusted environment has no sandbox, for its children enter those of their owners; any other
+        has its owner's."""
+        name, command = f"zygote {new_id()}", [version.interpreter, "-m", MODULE]
+        given = (command, self._runtime, worker_environment(self._runtime), descriptors)
+        if version.trusted:
+            await self.sandboxes.spawner.run(name, process, *given, HERE)
+            return None
+        async with self.sandboxes.entrance(version.owner, name, process, _ZYGOTE) as entrance:
+            await self.sandboxes.spawner.run(name, process, *given, entrance.into(self._needs(version)))
+        return entrance.sandbox
 
     def _cannot_fork(self, version: Version, reason: CannotFork) -> None:
         logger.warning("environment %s: %s; its workers start fresh", version.environment[:12], reason)
@@ -219,14 +277,26 @@ class Nursery:
         self._zygotes.pop(place, None)
         self._room.left(_key(place))
 
-    def _start_fresh(self, version: Version, process: WorkerProcess, far: socket.socket, log: BinaryIO) -> None:
-        started = launch(
-            [version.interpreter, "-m", _WORKER],
-            directory=self._runtime,
-            environment=worker_environment(self._runtime),
-            descriptors={0: far.fileno(), 3: far.fileno(), 1: log.fileno(), 2: log.fileno()},
-        )
-        follow(started, process)
+    async def _start_fresh(
+        self,
+        version: Version,
+        name: str,
+        process: WorkerProcess,
+        far: socket.socket,
+        log: BinaryIO,
+        entrance: Entrance,
+    ) -> None:
+        if not os.access(version.interpreter, os.X_OK):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), version.interpreter)
+        process.fresh = True
+        command, environment = [version.interpreter, "-m", _WORKER], worker_environment(self._runtime)
+        descriptors = {0: far.fileno(), 3: far.fileno(), 1: log.fileno(), 2: log.fileno()}
+        into = entrance.into([*self._needs(version), version.directory])
+        try:
+            spawner = self.sandboxes.spawner
+            await spawner.run(name, process, command, self._runtime, environment, descriptors, into)
+        except (CannotFork, ZygoteLost) as error:
+            raise OSError(str(error)) from error
 
     def _log(self, version: Version) -> BinaryIO:
         return _open_log(self._logs / f"{version.owner}.{version.algorithm}.log")
@@ -246,6 +316,17 @@ def _open_log(path: Path) -> BinaryIO:
     log.close()
     path.rename(path.with_suffix(".log.1"))
     return path.open("ab")
+
+
+def interpreter_directories(interpreter: str) -> list[str]:
+    """The environment that an interpreter belongs to, and those that its links lead to."""
+    found = [os.path.dirname(os.path.dirname(interpreter))]
+    for _ in range(_MOST_LINKS):
+        if not os.path.islink(interpreter):
+            break
+        interpreter = os.path.normpath(os.path.join(os.path.dirname(interpreter), os.readlink(interpreter)))
+        found.append(os.path.dirname(os.path.dirname(interpreter)))
+    return [*found, os.path.dirname(os.path.dirname(os.path.realpath(interpreter)))]
 
 
 def _place(version: Version) -> Place:

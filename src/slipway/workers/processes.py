@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import subprocess
 from collections.abc import Callable
 
 from slipway.workers.memory import own_bytes, resident_bytes
-from slipway.workers.sandbox import kill_group, kill_tree
+from slipway.workers.sandbox.launching import kill_group, kill_tree
 
 
 class WorkerProcess:
@@ -21,8 +19,9 @@ class WorkerProcess:
         self.status = 0  # as from wait(2)
         self.peak_bytes = 0  # resident, beyond what it was born with; 0 where nobody measured
         self.baseline_bytes = 0  # what it was born with
+        self.refused: dict[str, int] = {}  # of what its control group was refused, how often: memory, pids
         self._doomed = False
-        self._on_exit = on_exit
+        self._on_exit = [on_exit]
 
     @property
     def lives(self) -> bool:
@@ -38,6 +37,10 @@ class WorkerProcess:
         self.baseline_bytes = own_bytes(pid) if baseline_bytes is None else baseline_bytes
         if self._doomed:
             kill_tree(pid)
+
+    def when_ended(self, callback: Callable[[], None]) -> None:
+        """Call this too after the end, before what was given first."""
+        self._on_exit.insert(0, callback)
 
     def exceeds(self, limit_bytes: int) -> bool:
         """Whether it has more memory of its own than that beyond what it was born with."""
@@ -59,20 +62,5 @@ class WorkerProcess:
         self.ended.set()
         # What it left behind in its group ends with it.
         kill_group(self.pid)
-        self._on_exit()
-
-
-def follow(process: subprocess.Popen[bytes], worker: WorkerProcess) -> None:
-    """Tell `worker` of the birth, now, and the end of a process that this one has started."""
-    loop, descriptor = asyncio.get_running_loop(), os.pidfd_open(process.pid)
-    worker.fresh = True
-    worker.born(process.pid)
-
-    def ended() -> None:
-        loop.remove_reader(descriptor)
-        os.close(descriptor)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        worker.exited(status, usage.ru_maxrss * 1024)
-
-    loop.add_reader(descriptor, ended)
+        for callback in self._on_exit:
+            callback()

@@ -11,7 +11,7 @@ from typing import Any
 from slipway.types import AlgorithmFailure
 from slipway.wire.channel import Channel
 from slipway.wire.messages import Check, Checked, Inspect, Inspected, Replica, Run
-from slipway.workers.commands import Command
+from slipway.workers.commands import Command, SandboxedCommand
 from slipway.workers.fleet import Fleet
 from slipway.workers.leases import Leases
 from slipway.workers.memory import proportional_bytes
@@ -38,7 +38,9 @@ class Requests:
 
     def run(self, message: Run, output: int) -> None:
         """Run a command of a job; `output` is closed here."""
-        command = Command(message, output)
+        command = (
+            SandboxedCommand(message, output, self._fleet.sandboxes) if message.owner else Command(message, output)
+        )
         # Not left to the task alone: cancelled before its first step it never runs.
         self._begin(message.request, self._run(command)).add_done_callback(lambda _task: command.kill())
 
@@ -78,7 +80,7 @@ class Requests:
             self._leases.keep(tried.replica)
         self._channel.send(answer)
 
-    async def _run(self, command: Command) -> None:
+    async def _run(self, command: Command | SandboxedCommand) -> None:
         self._channel.send(await command.finish())
 
     async def _inspect(self, message: Inspect) -> None:

@@ -15,11 +15,11 @@ from slipway.types import AlgorithmFailure, Version
 from slipway.workers.backoff import BackOff
 from slipway.workers.callouts import ControlDoor
 from slipway.workers.conversation import Conversation
+from slipway.workers.forkers import CannotFork, Forker, ZygoteLost
 from slipway.workers.nursery import Nursery
 from slipway.workers.processes import WorkerProcess
 from slipway.workers.replicas import HostedReplica, LoadFailed
 from slipway.workers.room import NoRoom, Room
-from slipway.workers.zygotes import CannotFork, Forker, ZygoteLost
 
 _FORK_SECONDS = 10.0
 _SLOW_SECONDS = 0.25  # a version that loads for longer has a template from its first replica on

@@ -10,10 +10,10 @@ import msgspec
 from slipway.types import AlgorithmFailure, Start, Version
 from slipway.workers.ends import stopped
 from slipway.workers.fleet import Fleet
+from slipway.workers.forkers import CannotFork, ZygoteLost
 from slipway.workers.memory import private_bytes
 from slipway.workers.replicas import HostedReplica, LoadFailed, WorkerEnded
 from slipway.workers.templates import Template
-from slipway.workers.zygotes import CannotFork, ZygoteLost
 
 _PROMPT_SECONDS = 1.0  # after which a fork that does not answer the sample may hang
 _LONGEST_SECONDS = 10.0  # that it is waited for beyond that

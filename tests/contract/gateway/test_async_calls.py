@@ -45,7 +45,8 @@ async def _create(server: str, name: str) -> None:
 @pytest.fixture(scope="module")
 def deployed(platform_options: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     data: Path = tmp_path_factory.mktemp("platform") / "data"
-    with Platform(data, body_limit_bytes=1_000_000, gateways=2, **platform_options) as platform:
+    # They wait for files of the tests: hence no sandboxes here.
+    with Platform(data, sandbox="none", body_limit_bytes=1_000_000, gateways=2, **platform_options) as platform:
         yield Deployed(platform)
 
 

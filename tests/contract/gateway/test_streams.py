@@ -77,6 +77,8 @@ def apply(input):
 """
 SSE = "text/event-stream"
 
+# The algorithms wait for files of the tests: hence no sandboxes here.
+
 
 class Streams:
     """A platform with the algorithm `ann/stream`, and a connection for ordinary calls."""
@@ -151,7 +153,7 @@ class Events:
 
 @pytest.fixture(scope="module")
 def streams(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Streams]:
-    with Platform(tmp_path_factory.mktemp("streams") / "data") as platform:
+    with Platform(tmp_path_factory.mktemp("streams") / "data", sandbox="none") as platform:
         streams = Streams(platform)
         yield streams
         streams.close()
@@ -370,7 +372,7 @@ def _settled(streams: Streams, made: Path) -> int:
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Streams]:
-    with Platform(tmp_path_factory.mktemp("two") / "data", gateways=2) as platform:
+    with Platform(tmp_path_factory.mktemp("two") / "data", gateways=2, sandbox="none") as platform:
         streams = Streams(platform)
         yield streams
         streams.close()

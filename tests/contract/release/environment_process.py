@@ -21,8 +21,8 @@ async def main(data: str, wheels: str, directory: str) -> None:
     environments = Environments(settings, hosts)
     interpreter = await Interpreters().choose("")
     requirements = read_requirements(Path(directory), "requirements.txt")
-    lock = await environments.lock(requirements, interpreter, "cpu", print)
-    await environments.ensure(lock.text, (), interpreter, "cpu", print)
+    lock = await environments.lock("ann", requirements, interpreter, "cpu", print)
+    await environments.ensure("ann", lock.text, (), interpreter, "cpu", print)
 
 
 if __name__ == "__main__":

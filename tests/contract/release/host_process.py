@@ -7,6 +7,9 @@ import sys
 
 from slipway.settings import Settings
 from slipway.workers.host import run
+from slipway.workers.sandbox import levels
 
 if __name__ == "__main__":
-    asyncio.run(run(Settings(data=sys.argv[1]), lambda *_: None))
+    level = levels.choose("auto")
+    levels.prepare(level)
+    asyncio.run(run(Settings(data=sys.argv[1]), level, lambda *_: None))

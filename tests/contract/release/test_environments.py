@@ -41,9 +41,9 @@ class Bench:
     async def make(self, text: str) -> tuple[Environment, bool]:
         interpreter = await own_interpreter()
         requirements = self.requirements(text)
-        lock = await self.environments.lock(requirements, interpreter, "cpu", self.lines.append)
+        lock = await self.environments.lock("ann", requirements, interpreter, "cpu", self.lines.append)
         options: Sequence[str] = requirements.options
-        return await self.environments.ensure(lock.text, options, interpreter, "cpu", self.lines.append)
+        return await self.environments.ensure("ann", lock.text, options, interpreter, "cpu", self.lines.append)
 
 
 async def own_interpreter() -> Interpreter:

@@ -50,17 +50,18 @@ PATIENCE_SECONDS = 20.0
 class Host:
     """One host. Its sockets lie in a short path, for the kernel allows no long one."""
 
-    def __init__(self, root: Path, **options: Any) -> None:
-        self.settings, self._options = Settings(data=str(root), **options), options
+    def __init__(self, root: Path, become: Callable[[], None] | None = None, **options: Any) -> None:
+        self.settings, self._options, self._become = Settings(data=str(root), **options), options, become
         for directory in (self.settings.run_directory, self.settings.environments_directory):
             directory.mkdir(parents=True, exist_ok=True)
+            directory.chmod(root.stat().st_mode)
         self.start()
 
     def start(self) -> None:
         """Start it, and wait until it listens."""
         arguments = [str(self.settings.root), json.dumps(self._options)]
         command = [sys.executable, "-m", "tests.contract.workers.host_process", *arguments]
-        self.process = subprocess.Popen(command, start_new_session=True)
+        self.process = subprocess.Popen(command, start_new_session=True, preexec_fn=self._become)
         eventually(self._listens)
 
     def _listens(self) -> bool:
@@ -69,6 +70,11 @@ class Host:
         except OSError:
             return False
         return True
+
+    @property
+    def process_user(self) -> int:
+        """Whose process it is."""
+        return os.stat(f"/proc/{self.process.pid}").st_uid
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         """End it; its exit status."""
@@ -88,6 +94,7 @@ class Host:
     def version(self, source: str, memory: int = 2**30, load_seconds: float = 30.0, **changes: Any) -> Version:
         """A built version whose entry is `source`, in an environment with this test's own interpreter."""
         directory = Path(tempfile.mkdtemp(dir=self.settings.root))
+        directory.chmod(0o755)  # as builds leave it
         (directory / "src").mkdir()
         (directory / "src" / "echo.py").write_text(source)
         scaling, resources = Scaling(load_seconds=load_seconds), Resources(memory_bytes=memory)

@@ -25,7 +25,7 @@ from slipway.wire.frames import (
     encode_fields,
 )
 from slipway.workers.runtimes.install import install_runtimes
-from slipway.workers.sandbox import launch, worker_environment
+from slipway.workers.sandbox.launching import launch, worker_environment
 from tests.contract.workers.runtimes import Runtime
 
 PATIENCE_SECONDS = 20.0

@@ -321,4 +321,4 @@ def test_zygotes_and_templates_without_a_replica_end(host: Host, gateway: Gatewa
     gateway.discard(replica, "idle")
 
     eventually(lambda: (control.inspect().zygotes, control.inspect().templates) == (0, 0))
-    eventually(lambda: gone(host.processes()))
+    eventually(lambda: len(host.processes()) <= 1)  # what starts others stays

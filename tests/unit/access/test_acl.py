@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 
 from slipway.access.acl import DEFAULT, EVERYONE, admits, parse_acl
-from slipway.access.decisions import PLATFORM, Action, Resource, authorize
+from slipway.access.decisions import PLATFORM, Action, Authorizer, Resource
 from slipway.access.principals import Principal
 from slipway.errors import InputError, PermissionDenied
 from slipway.types import Account
+
+AUTHORIZER = Authorizer()
 
 EVE = Account(id="1", name="eve", created_at=0.0)
 
@@ -45,11 +47,11 @@ def test_what_is_no_acl_is_refused(entries: object) -> None:
 
 def test_an_algorithm_does_for_its_caller_what_calls_and_data_need_and_no_more() -> None:
     running = principal("ann/echo")
-    authorize(running, Action.CALL, Resource("algorithm", "eve"))
-    authorize(running, Action.DATA_WRITE, Resource("data", "eve"))
+    AUTHORIZER.authorize(running, Action.CALL, Resource("algorithm", "eve"))
+    AUTHORIZER.authorize(running, Action.DATA_WRITE, Resource("data", "eve"))
     for action in (Action.MANAGE, Action.ACCOUNT, Action.PUBLISH, Action.AUDIT):
         with pytest.raises(PermissionDenied):
-            authorize(running, action, Resource("algorithm", "eve"))
+            AUTHORIZER.authorize(running, action, Resource("algorithm", "eve"))
 
 
 def test_what_an_administrator_may_is_not_for_the_algorithms_that_they_call() -> None:
@@ -57,11 +59,11 @@ def test_what_an_administrator_may_is_not_for_the_algorithms_that_they_call() ->
     called = Principal(account=root, key_id="", algorithm="ann/echo")
     for action, resource in ((Action.ADMIN, PLATFORM), (Action.DATA_READ, Resource("data", "eve"))):
         with pytest.raises(PermissionDenied):
-            authorize(called, action, resource)
+            AUTHORIZER.authorize(called, action, resource)
 
 
 def test_an_algorithm_has_data_of_its_own_whoever_calls_it() -> None:
-    authorize(principal("ann/echo"), Action.DATA_WRITE, Resource("data", "ann", name="echo"))
+    AUTHORIZER.authorize(principal("ann/echo"), Action.DATA_WRITE, Resource("data", "ann", name="echo"))
     for algorithm in ("ann/other", "bob/echo", ""):
         with pytest.raises(PermissionDenied):
-            authorize(principal(algorithm), Action.DATA_WRITE, Resource("data", "ann", name="echo"))
+            AUTHORIZER.authorize(principal(algorithm), Action.DATA_WRITE, Resource("data", "ann", name="echo"))

@@ -6,10 +6,12 @@ import itertools
 
 import pytest
 
-from slipway.access.decisions import PLATFORM, Action, Resource, authorize
+from slipway.access.decisions import PLATFORM, Action, Authorizer, Resource
 from slipway.access.principals import Principal
 from slipway.errors import AuthenticationError, PermissionDenied
 from slipway.types import Account
+
+AUTHORIZER = Authorizer()
 
 
 def _principal(name: str, *, admin: bool = False) -> Principal:
@@ -45,17 +47,17 @@ ALLOWED: dict[tuple[str, str], set[Action]] = {
 def test_the_table_of_permissions_holds(role: str, action: Action, resource: str) -> None:
     principal = ROLES[role]
     if action in ALLOWED.get((role, resource), set()):
-        authorize(principal, action, RESOURCES[resource])
+        AUTHORIZER.authorize(principal, action, RESOURCES[resource])
         return
     with pytest.raises(AuthenticationError if principal is None else PermissionDenied):
-        authorize(principal, action, RESOURCES[resource])
+        AUTHORIZER.authorize(principal, action, RESOURCES[resource])
 
 
 def test_a_refusal_names_who_what_and_whose() -> None:
     with pytest.raises(PermissionDenied, match="mallory may not data write this algorithm of jpublic"):
-        authorize(ROLES["stranger"], Action.DATA_WRITE, RESOURCES["private"])
+        AUTHORIZER.authorize(ROLES["stranger"], Action.DATA_WRITE, RESOURCES["private"])
 
 
 def test_a_refusal_about_the_platform_says_whose_key_is_needed() -> None:
     with pytest.raises(PermissionDenied, match="administrator"):
-        authorize(ROLES["owner"], Action.ADMIN, PLATFORM)
+        AUTHORIZER.authorize(ROLES["owner"], Action.ADMIN, PLATFORM)

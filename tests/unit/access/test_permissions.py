@@ -7,11 +7,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from slipway.access.decisions import PLATFORM, Action, Resource, authorize
+from slipway.access.decisions import PLATFORM, Action, Authorizer, Resource
 from slipway.access.permissions import is_acl_entry
 from slipway.access.principals import Principal
 from slipway.errors import PermissionDenied
 from slipway.types import Account, Permissions
+
+AUTHORIZER = Authorizer()
 
 ANN = Account(id="1", name="ann", organizations=frozenset({"lab"}), created_at=0.0)
 COMMIT = "a" * 40
@@ -29,7 +31,7 @@ def allowed(action: Action, resource: Resource, account: Account = ANN, **permis
     """Whether a key with these permissions may do it; without any the key is not restricted."""
     given = Permissions(**permissions) if permissions else None
     try:
-        authorize(Principal(account, "key", given), action, resource)
+        AUTHORIZER.authorize(Principal(account, "key", given), action, resource)
     except PermissionDenied:
         return False
     return True
@@ -96,9 +98,9 @@ def test_an_algorithm_has_its_own_data_whatever_the_callers_key_may() -> None:
     only_calls = Principal(ANN, "key", Permissions(allow_algo=True), algorithm="bob/echo", call_id="c")
     own, others = (Resource("data", "bob", name=name) for name in ("echo", "other"))
     for action in (Action.DATA_READ, Action.DATA_WRITE):
-        authorize(only_calls, action, own)
+        AUTHORIZER.authorize(only_calls, action, own)
         with pytest.raises(PermissionDenied):
-            authorize(only_calls, action, others)
-    authorize(only_calls, Action.INSIGHT, Resource("account", "ann"))
+            AUTHORIZER.authorize(only_calls, action, others)
+    AUTHORIZER.authorize(only_calls, Action.INSIGHT, Resource("account", "ann"))
     with pytest.raises(PermissionDenied):
-        authorize(only_calls, Action.MANAGE, own)
+        AUTHORIZER.authorize(only_calls, Action.MANAGE, own)

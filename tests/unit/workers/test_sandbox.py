@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from slipway.workers.sandbox import kill_group, kill_tree, launch, worker_environment
+from slipway.workers.sandbox.launching import kill_group, kill_tree, launch, worker_environment
 from tests.conditions import eventually
 
 
@@ -84,7 +84,7 @@ def test_the_whole_group_is_killed(tmp_path: Path) -> None:
 def test_a_child_dies_with_its_parent(tmp_path: Path) -> None:
     program = """
 import os, pathlib, sys
-from slipway.workers.sandbox import launch
+from slipway.workers.sandbox.launching import launch
 child = launch(["sleep", "100"], directory=pathlib.Path("/"), environment=dict(os.environ), descriptors={})
 print(child.pid, flush=True)
 os.kill(os.getpid(), 9)

@@ -77,18 +77,21 @@ def _git(_settings: Settings) -> Finding:
     return Finding("git", "yes", seen, needed=True)
 
 
-def _bubblewrap(_settings: Settings) -> Finding:
-    path = shutil.which("bwrap")
-    if path is None:
-        return Finding("bubblewrap", "no", "not found", "apt install bubblewrap: for sandboxes, in a later version")
-    works = _works([path, "--unshare-all", "--ro-bind", "/", "/", "true"])
-    return Finding("bubblewrap", "yes" if works else "no", _first_line([path, "--version"]))
+def _sandboxes(_settings: Settings) -> Finding:
+    from slipway.workers.sandbox.levels import strength
+
+    found = strength()
+    verdict: Verdict = "yes" if found.level == "namespaces" else "partly" if found.level == "process" else "no"
+    how = "a user for each owner" if os.geteuid() == 0 else "one user for all, in a user namespace"
+    seen = f"namespaces, {how}" if found.level == "namespaces" else found.level
+    return Finding("sandboxes", verdict, seen, f"{found.missing}: tenants are kept apart less" if found.missing else "")
 
 
-def _user_namespaces(_settings: Settings) -> Finding:
-    unshare = shutil.which("unshare")
-    works = unshare is not None and _works([unshare, "--user", "--map-root-user", "true"])
-    return Finding("user namespaces", "yes" if works else "no", "unshare --user " + ("works" if works else "fails"))
+def _landlock(_settings: Settings) -> Finding:
+    from slipway.workers.runtimes.python.landlock import version
+
+    found = version()
+    return Finding("Landlock", "yes" if found else "no", f"version {found}" if found else "not in this kernel")
 
 
 def _cgroups(_settings: Settings) -> Finding:
@@ -151,8 +154,8 @@ CHECKS: tuple[Callable[[Settings], Finding], ...] = (
     _disk,
     _memory,
     _cgroups,
-    _user_namespaces,
-    _bubblewrap,
+    _sandboxes,
+    _landlock,
     _wrk,
 )
 

@@ -41,12 +41,16 @@ def up(
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port; 0: any that is free.")] = None,
     gateways: Annotated[int | None, typer.Option(min=1, max=64, help="Gateway processes.")] = None,
+    production: Annotated[
+        bool | None, typer.Option("--production", help="Start only where tenants are kept apart by namespaces.")
+    ] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Return once it is ready; it goes on by itself.")] = False,
 ) -> None:
     """Start the platform and stay with it; Ctrl-C drains the calls in flight and ends it."""
     require_server()
-    options = {"data": data and str(data), "host": host, "port": port, "gateways": gateways}
+    options = {"data": data and str(data), "host": host, "port": port, "gateways": gateways, "production": production}
     settings = load_settings(options)
+    _announce_sandboxes(settings)
     if detach:
         detached.start(settings, sys.argv)
         return
@@ -126,6 +130,15 @@ def _end(running: Occupant, seconds: float) -> None:
         return
     finally:
         os.close(descriptor)
+
+
+def _announce_sandboxes(settings: Settings) -> None:
+    """Say how other people's code is kept apart. Raises SandboxUnavailable."""
+    from slipway.workers.sandbox import levels
+
+    level = levels.choose(settings.sandbox, settings.production)
+    missing = levels.strength().missing
+    say(f"sandboxes: {level}" + (f" ({missing})" if missing else ""))
 
 
 def require_server() -> None:

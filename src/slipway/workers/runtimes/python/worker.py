@@ -157,6 +157,6 @@ def main(descriptor: int = 3) -> None:
 
 
 if __name__ == "__main__":
-    die_with_parent(int(os.environ.pop("SLIPWAY_HOST_PID", os.getppid())))
+    die_with_parent(os.getppid())
     take_slices(STARTING_US)
     main()

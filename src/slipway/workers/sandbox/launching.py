@@ -1,7 +1,7 @@
-"""The one function that starts other people's code: zygotes, fresh workers, the commands of builds.
+"""Starts what the platform itself trusts: the spawner, zygotes of trusted environments, its own tools in builds.
 
-It passes through for now: a process group of its own, killed with the host, no inherited descriptors, an environment
-without the platform's settings.
+They have a process group of their own, no inherited descriptors, an environment without the platform's settings, and
+end with the host.
 """
 
 from __future__ import annotations
@@ -62,7 +62,6 @@ def worker_environment(runtime: Path, **more: str) -> dict[str, str]:
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONNOUSERSITE": "1",
         "HOME": "/nonexistent",
-        "SLIPWAY_HOST_PID": str(os.getpid()),
     }
     return {**passed, **_ONE_THREAD, **own, **more}
 
@@ -101,7 +100,7 @@ def _occupy(number: int) -> None:
 def _preparation(parent: int, descriptors: Mapping[int, int], niceness: int) -> Callable[[], None]:
     def prepare() -> None:
         _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
+        if os.getppid() not in (parent, 0):  # 0: it is outside of this one's namespace
             os._exit(1)
         for number, descriptor in descriptors.items():
             os.dup2(descriptor, number)

@@ -1,0 +1,1 @@
+"""Where other people's code runs, and what it can reach from there."""
