@@ -26,7 +26,8 @@ def apply(input):
 
 @pytest.fixture(scope="module")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    with Platform(tmp_path_factory.mktemp("organizations") / "data") as running:
+    # A call waits for a file of the test: hence no sandboxes here.
+    with Platform(tmp_path_factory.mktemp("organizations") / "data", sandbox="none") as running:
         running.request("POST", "/v1/organizations", json={"org_name": "lab"})
         yield running
 
