@@ -99,6 +99,7 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     environment: str  # digest
     interpreter: str  # absolute path of the environment's interpreter
     trusted: bool = False  # the environment is trusted by an administrator: one zygote for all owners
+    secrets: bool = False  # the algorithm has some, which its workers ask for
     resources: Resources = Resources()
     scaling: Scaling = Scaling()
     start: Start = Start()

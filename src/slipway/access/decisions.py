@@ -5,6 +5,7 @@
 | call, read, data_read | everyone with a key if the resource is public, else its owner |
 | inspect, manage, publish, push, data_write, account, audit, usage, insight | its owner |
 | result | who made the call |
+| secret | nobody, an administrator neither: only the algorithm itself |
 | admin | nobody |
 
 An algorithm that asks on behalf of its caller may call, read and write data, and report insights, as the caller may;
@@ -44,6 +45,7 @@ class Action(StrEnum):
     ACCOUNT = "account"  # an account's own keys and description
     AUDIT = "audit"
     USAGE = "usage"  # what was used, and what it costs
+    SECRET = "secret"  # noqa: S105 - learn the secrets of an algorithm: only it itself may
     INSIGHT = "insight"  # have something put on record
     ADMIN = "admin"  # what concerns the whole platform: accounts, environments, status
 
@@ -121,6 +123,8 @@ def _refusal(principal: Principal, action: Action, resource: Resource, decision:
         return f"{text} with this key: its permissions leave it out"
     if "algorithms" in decision.policies:
         return f"an algorithm may not {verb}: it calls, and uses data"
+    if "secrets" in decision.policies:
+        return f"{text}: only the algorithm itself is told"
     if decision.policies:
         return f"{text}: policies of {resource.owner} forbid it ({', '.join(decision.policies)})"
     return text if resource.owner else f"{text}: an administrator's key is needed"

@@ -135,6 +135,18 @@ def anyone() -> Any:  # noqa: ANN401
     return Depends(permission)
 
 
+def itself() -> Any:  # noqa: ANN401
+    """A dependency: an algorithm that asks for what is its own, whoever calls it. Nobody with a key is one."""
+
+    @decides
+    async def permission(context: Ctx, principal: Who) -> Principal:
+        owner, _, name = principal.algorithm.partition("/")
+        resource = Resource("data", owner, name=name or "/")
+        return await context.allow(principal, Action.SECRET, resource, principal.algorithm or "secrets")
+
+    return Depends(permission)
+
+
 def themselves(action: Action) -> Any:  # noqa: ANN401
     """A dependency: the caller, if their key may do that to what is their own."""
 

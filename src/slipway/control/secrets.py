@@ -11,12 +11,12 @@ from pydantic import BaseModel, Field
 
 from slipway.access.decisions import Action
 from slipway.access.principals import Principal
-from slipway.control.authentication import Named, anyone, may_with
+from slipway.control.authentication import Named, anyone, itself, may_with
 from slipway.control.context import Context, Ctx
 from slipway.control.rendering import utc
 from slipway.errors import InputError
 from slipway.ids import new_id
-from slipway.registry import secrets
+from slipway.registry import algorithms, secrets
 from slipway.types import Secret
 
 router = APIRouter(prefix="/v1", tags=["secrets"])
@@ -121,8 +121,18 @@ async def remove_secret(secret_id: str, context: Ctx, named: Named = may_with(Ac
     """Forget a secret."""
     async with context.store.begin() as connection:
         secret = await secrets.get(connection, named.algorithm.id, secret_id)
-        await secrets.remove(connection, secret.id)
+        await secrets.remove(connection, secret)
     await _tell(context, named, "secret.remove", secret)
+
+
+@router.get("/secrets/values", include_in_schema=False)
+async def values(context: Ctx, principal: Principal = itself()) -> dict[str, str]:
+    """Its secrets, for an algorithm that loads or answers a call: nobody else is told. Raises NoSuchAlgorithm."""
+    owner, _, name = principal.algorithm.partition("/")
+    async with context.store.read() as connection:
+        algorithm = await algorithms.get(connection, owner, name)
+        found = await secrets.list_for(connection, algorithm.id)
+    return {secret.secret_key: context.secret_box.open(secret.id, secret.sealed) for secret in found}
 
 
 async def _tell(context: Context, named: Named, verb: str, secret: Secret) -> None:

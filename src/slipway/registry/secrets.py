@@ -9,7 +9,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from slipway.errors import AlreadyExists, NotFound
-from slipway.registry import schema
+from slipway.registry import schema, versions
 from slipway.registry.rows import fetch_all, fetch_one, insert_new
 from slipway.types import Secret
 
@@ -20,6 +20,7 @@ async def add(connection: AsyncConnection, secret: Secret) -> Secret:
     """Keep a new secret. Raises AlreadyExists where its algorithm has one of that key."""
     if not await insert_new(connection, _table, msgspec.structs.asdict(secret)):
         raise AlreadyExists(f"the algorithm has a secret {secret.secret_key} already")
+    await versions.secrets_changed(connection, secret.algorithm_id)
     return secret
 
 
@@ -57,6 +58,7 @@ async def list_for(connection: AsyncConnection, algorithm_id: str) -> list[Secre
     return await fetch_all(connection, mine.order_by(_table.c.secret_key), Secret)
 
 
-async def remove(connection: AsyncConnection, secret_id: str) -> None:
+async def remove(connection: AsyncConnection, secret: Secret) -> None:
     """Forget a secret."""
-    await connection.execute(delete(_table).where(_table.c.id == secret_id))
+    await connection.execute(delete(_table).where(_table.c.id == secret.id))
+    await versions.secrets_changed(connection, secret.algorithm_id)

@@ -6,7 +6,7 @@ import time
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Select, insert, select, tuple_, update
+from sqlalchemy import ColumnElement, Select, exists, insert, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -29,6 +29,7 @@ def selection() -> Select[Any]:
         schema.accounts.c.name.label("owner"),
         schema.environments.c.interpreter,
         schema.environments.c.trusted,
+        _has_secrets().label("secrets"),
     ).select_from(joined)
 
 
@@ -136,6 +137,16 @@ async def publish(
     elif any(getattr(version, name) != value for name, value in values.items()):
         raise AlreadyPublished(f"the commit is published already, as {version.semantic_version}")
     return version
+
+
+async def secrets_changed(connection: AsyncConnection, algorithm_id: str) -> None:
+    """The algorithm has its first secret, or has lost its last: so have all of its versions."""
+    mine = select(_table.c.id).where(_table.c.algorithm_id == algorithm_id)
+    changes.record(connection, "version", (await connection.scalars(mine)).all())
+
+
+def _has_secrets() -> ColumnElement[bool]:
+    return exists().where(schema.secrets.c.algorithm_id == _table.c.algorithm_id)
 
 
 def _newest_first(query: Select[Any]) -> Select[Any]:

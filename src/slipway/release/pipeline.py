@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from slipway.errors import BuildFailed, CapacityError
-from slipway.registry import environments
+from slipway.registry import environments, secrets
 from slipway.registry.files import Files
 from slipway.registry.store import Store
 from slipway.release import diagnosis, uv
@@ -85,6 +85,7 @@ class Pipeline:
             await self._compile(directory, environment, log)
             steps.note("source to bytecode")
         version = _version(build, algorithm, manifest, directory, await self._as_trusted(environment))
+        version = msgspec.structs.replace(version, secrets=await self._has_secrets(algorithm))
         with steps.step("check"):
             start = await self._check(version, manifest, environment, log)
             steps.note("loads" + (" and answers its sample input" if manifest.sample_input else ""))
@@ -125,6 +126,10 @@ class Pipeline:
         async with self._store.read() as connection:
             known = await environments.get(connection, environment.digest)
         return known or environment
+
+    async def _has_secrets(self, algorithm: Algorithm) -> bool:
+        async with self._store.read() as connection:
+            return bool(await secrets.list_for(connection, algorithm.id))
 
     async def _compile(self, directory: Path, environment: Environment, log: BuildLog) -> None:
         command = uv.bytecode_command(Path(environment.interpreter), [directory])

@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from slipway.sdk.api import AlgorithmError, CallError, InputError, UnsupportedError, call, model
+from slipway.sdk.secrets import secret
 
-__all__ = ["AlgorithmError", "CallError", "InputError", "UnsupportedError", "call", "model"]
+__all__ = ["AlgorithmError", "CallError", "InputError", "UnsupportedError", "call", "model", "secret"]

@@ -31,6 +31,11 @@ Ask = Callable[[str, str, bytes, Dict[str, str]], Response]  # verb, target, bod
 _inside: Optional[Ask] = None  # how a worker asks
 
 
+def is_connected() -> bool:
+    """Whether this process is a worker."""
+    return _inside is not None
+
+
 class NoPlatform(Exception):
     """Nobody is there to be asked: not in a worker, and no address in `SLIPWAY_API`."""
 

@@ -8,7 +8,7 @@ import msgspec
 
 PREFIX = "/acting"  # on control's internal socket, in front of the public API's path
 CALLS = "/v1/algo/"
-_FORWARDED = ("/v1/data/", "/v1/connector/", "/v1/insights")
+_FORWARDED = ("/v1/data/", "/v1/connector/", "/v1/insights", "/v1/secrets/values")
 _ASKED = ("content-type", "accept", "range", "if-none-match")
 _TOLD = (
     "content-length",

@@ -143,6 +143,8 @@ class HostedReplica:
             "concurrency": str(version.scaling.concurrency),
             "max_batch": str(version.scaling.max_batch),
         }
+        if version.secrets:
+            fields["secrets"] = "1"
         await self.talk.send(encode(HELLO, NO_CALL, encode_fields(fields)))
 
     async def _ready(self) -> dict[str, str]:

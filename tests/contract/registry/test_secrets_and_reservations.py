@@ -44,7 +44,7 @@ async def test_a_secret_is_kept_changed_and_forgotten_with_its_algorithm(store: 
         assert await secrets.list_for(connection, algorithm.id) == [one, changed]
         with pytest.raises(NotFound):
             await secrets.get(connection, "another", one.id)
-        await secrets.remove(connection, one.id)
+        await secrets.remove(connection, one)
     async with store.begin() as connection:
         await algorithms.delete(connection, algorithm.id)
     async with store.read() as connection:

@@ -34,12 +34,12 @@ ALL = set(Action)
 
 # Nobody may do anything; what is not listed is refused.
 ALLOWED: dict[tuple[str, str], set[Action]] = {
-    ("owner", "private"): ALL - {Action.ADMIN},
-    ("owner", "public"): ALL - {Action.ADMIN},
+    ("owner", "private"): ALL - {Action.ADMIN, Action.SECRET},
+    ("owner", "public"): ALL - {Action.ADMIN, Action.SECRET},
     ("stranger", "public"): OPEN_IF_PUBLIC,
-    ("administrator", "private"): ALL,
-    ("administrator", "public"): ALL,
-    ("administrator", "platform"): ALL,
+    ("administrator", "private"): ALL - {Action.SECRET},
+    ("administrator", "public"): ALL - {Action.SECRET},
+    ("administrator", "platform"): ALL - {Action.SECRET},
 }
 
 

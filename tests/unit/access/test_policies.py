@@ -12,8 +12,9 @@ from slipway.types import Account, Permissions
 
 MODEL = Resource("algorithm", "acme", name="model", versions=("1.0.0",))
 ROLES: dict[str, set[Action]] = {
-    "publisher": set(Action) - {Action.ACCOUNT, Action.AUDIT, Action.USAGE, Action.ADMIN},
-    "developer": set(Action) - {Action.ACCOUNT, Action.AUDIT, Action.USAGE, Action.ADMIN, Action.PUBLISH},
+    "publisher": set(Action) - {Action.ACCOUNT, Action.AUDIT, Action.USAGE, Action.ADMIN, Action.SECRET},
+    "developer": set(Action)
+    - {Action.ACCOUNT, Action.AUDIT, Action.USAGE, Action.ADMIN, Action.SECRET, Action.PUBLISH},
     "caller": {Action.CALL, Action.READ, Action.DATA_READ},
     "auditor": {Action.READ, Action.INSPECT, Action.AUDIT},
     "billing": {Action.USAGE},

@@ -13,6 +13,15 @@ _MOST = 256 * 1024  # of one call
 _NOTE = "\n[output truncated]\n"
 
 
+masked: Callable[[str], str] = str  # takes what must not be seen out of a text; see `mask_with`
+
+
+def mask_with(mask: Callable[[str], str]) -> None:
+    """Have everything that is printed from now on looked through."""
+    global masked
+    masked = mask
+
+
 class Collected:
     """What one call, or loading, prints to one stream. `emit(text)` is called with what was collected.
 
@@ -47,7 +56,7 @@ class Collected:
         """What is there and was not emitted."""
         parts, self._parts = self._parts, []
         self._size = 0
-        return "".join(parts)
+        return masked("".join(parts))
 
     def _may_send(self) -> bool:
         return True

@@ -18,6 +18,7 @@ from slipway.sdk.frames import (
     encode,
     encode_fields,
 )
+from slipway.workers.runtimes.python import output
 
 _MODULES_LIMIT = 40_000
 _pack = HEADER.pack
@@ -65,6 +66,7 @@ def stream_end(call: bytes, us: int, cpu_us: int) -> bytes:
 
 def error(call: bytes, kind: str, message: str, trace: str, us: int = 0, cpu_us: int = 0, batch: int = 1) -> bytes:
     """A failure, of one call among `batch`; with no call, that of loading."""
+    message, trace = output.masked(message), output.masked(trace)
     fields = {"type": kind, "message": message, "us": str(us), "cpu_us": str(cpu_us)}
     if batch > 1:
         fields["batch"] = str(batch)

@@ -8,7 +8,7 @@ import sys
 import time
 from typing import Callable, Dict, List, Optional
 
-from slipway.sdk import platform
+from slipway.sdk import platform, secrets
 from slipway.sdk.client_transport import ADDRESS
 from slipway.sdk.frames import HELLO, NO_CALL, READY, STOP, Frame, decode_fields, encode, encode_fields
 from slipway.sdk.slices import SERVING_US, STARTING_US, all_threads, take_slices
@@ -17,7 +17,7 @@ from slipway.workers.runtimes.python.algorithm import Algorithm
 from slipway.workers.runtimes.python.callouts import CallOuts
 from slipway.workers.runtimes.python.connection import Connection
 from slipway.workers.runtimes.python.failures import describe_loading
-from slipway.workers.runtimes.python.output import CallOutput
+from slipway.workers.runtimes.python.output import CallOutput, mask_with
 from slipway.workers.runtimes.python.process import (
     close_standard_input,
     die_with_parent,
@@ -83,6 +83,7 @@ class Worker:
         self._connection.socket.set_inheritable(False)
         sys.stdout, sys.stderr = self._printed["stdout"], self._printed["stderr"]
         platform.connect(self._callouts.ask)
+        mask_with(secrets.mask)
         os.register_at_fork(after_in_child=self._let_go)
 
     def _let_go(self) -> None:
@@ -116,6 +117,8 @@ class Worker:
         os.environ["ALGORITHMIA_API"] = ADDRESS
         self._algorithm = Algorithm(hello["directory"], hello["entry"])
         try:
+            if hello.get("secrets"):
+                self._learn_secrets()
             self._algorithm.load()
         except BaseException as error:
             open_reserve()
@@ -124,6 +127,10 @@ class Worker:
             self._connection.send(replies.error(NO_CALL, *failure))
             end_after(error)
         self._stop_printing()
+
+    def _learn_secrets(self) -> None:
+        """They are environment variables."""
+        os.environ.update(secrets.fetch())
 
     def _stop_printing(self) -> None:
         for output in self._printed.values():
