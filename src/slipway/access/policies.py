@@ -131,7 +131,8 @@ def _entities(question: Question, resource: dict[str, str]) -> str:
     if question.owner:
         about["owner"] = _entity("Account", question.owner)
         for role, attribute in _ROLES.items():
-            about[attribute] = _entity("Role", f"{question.owner}/{role}")
+            if (name := f"{question.owner}/{role}") in question.roles:  # to have none is as good as not to know any
+                about[attribute] = _entity("Role", name)
     if question.owner and question.name:
         about["algorithm"] = f"{question.owner}/{question.name}"
     parents = [{"type": "Account", "id": name} for name in sorted(question.organizations)]

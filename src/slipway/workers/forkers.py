@@ -27,7 +27,7 @@ class Into(msgspec.Struct, frozen=True):
 
     plan: dict[str, Any] = {}  # of its sandbox; empty: it has its parent's
     space: int = -1  # whose space it joins, as a pidfd; -1: none
-    groups: tuple[int, ...] = ()  # `cgroup.procs` of its control groups
+    groups: tuple[int, ...] = ()  # by which it joins its control groups
 
 
 class CannotFork(Exception):

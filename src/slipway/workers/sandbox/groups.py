@@ -40,7 +40,7 @@ class Groups:
         return tuple(self._bases)
 
     def make(self, key: str, memory_bytes: int, cpu: float, processes: int) -> tuple[int, ...]:
-        """A group with such limits: descriptors of its `cgroup.procs`, to be closed. Raises OSError."""
+        """A group with such limits: descriptors by which a process of one thread joins it. Raises OSError."""
         values = {
             "memory": ("memory.max" if self._version2 else "memory.limit_in_bytes", memory_bytes + _SLACK_BYTES),
             "pids": ("pids.max", processes),
@@ -51,7 +51,9 @@ class Groups:
             (base / key).mkdir(exist_ok=True)
             file, value = values[controller]
             (base / key / file).write_text(str(value))
-        return tuple(os.open(folder / "cgroup.procs", os.O_WRONLY | os.O_CLOEXEC) for folder in self._folders(key))
+        # A thread that moves itself takes no lock; a process, be it of one thread, waits 9 ms for the lock of all forks.
+        file = "cgroup.procs" if self._version2 else "tasks"
+        return tuple(os.open(folder / file, os.O_WRONLY | os.O_CLOEXEC) for folder in self._folders(key))
 
     def refused(self, key: str) -> dict[str, int]:
         """How often its processes were refused memory (and one was killed) and processes, by these names."""

@@ -104,7 +104,8 @@ def show(paths: List[str], space: int, process: int) -> None:
 
 
 def join_groups(descriptors: List[int]) -> None:
-    """Move this process into the control groups whose `cgroup.procs` these are, and close them. Raises OSError."""
+    """Move this process, which has one thread, into these control groups (`tasks`, or `cgroup.procs` in version 2), and
+    close them. Raises OSError."""
     for descriptor in descriptors:
         os.write(descriptor, b"0")
         os.close(descriptor)
