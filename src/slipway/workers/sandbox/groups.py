@@ -51,7 +51,7 @@ class Groups:
             (base / key).mkdir(exist_ok=True)
             file, value = values[controller]
             (base / key / file).write_text(str(value))
-        # A thread that moves itself takes no lock; a process, be it of one thread, waits 9 ms for the lock of all forks.
+        # A thread that moves itself takes no lock; a process, even of one thread, waits 9 ms for that of all forks.
         file = "cgroup.procs" if self._version2 else "tasks"
         return tuple(os.open(folder / file, os.O_WRONLY | os.O_CLOEXEC) for folder in self._folders(key))
 
