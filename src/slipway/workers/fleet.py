@@ -18,7 +18,7 @@ from slipway.workers.conversation import Conversation
 from slipway.workers.ends import explain, over_limit, stopped
 from slipway.workers.forkers import CannotFork, ZygoteLost
 from slipway.workers.nursery import Nursery
-from slipway.workers.processes import WorkerProcess
+from slipway.workers.processes import WorkerProcess, line_of
 from slipway.workers.replicas import HostedReplica, LoadFailed
 from slipway.workers.room import NoRoom, Room
 from slipway.workers.runtimes.install import install_runtimes
@@ -187,11 +187,12 @@ class Fleet:
             message = f"no worker could be started: {error}"
             raise LoadFailed(AlgorithmFailure(error_type="LoadingError", message=message)) from error
 
-    def _refused(self, name: str, call: str) -> None:
-        """A sandbox has refused a system call: of a replica, or of a zygote's import."""
-        replica = self.replicas.get(name)
-        resource = _resource(replica.version) if replica else ""
-        self._on_event("sandbox.refuse", resource, "refused", {"replica": name, "call": call})
+    def _refused(self, name: str, pid: int, call: str) -> None:
+        """A sandbox has refused a system call: to a replica, to what that has started, or to a zygote's import."""
+        of_process = {replica.process.pid: replica for replica in self.replicas.values()}
+        replica = next((of_process[one] for one in line_of(pid) if one in of_process), self.replicas.get(name))
+        resource, who = (_resource(replica.version), replica.id) if replica else (name, "")
+        self._on_event("sandbox.refuse", resource, "refused", {"replica": who, "call": call})
 
     def _exited(self, name: str) -> None:
         replica = self.replicas.pop(name, None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from slipway.workers.memory import own_bytes, resident_bytes
 from slipway.workers.sandbox.launching import kill_group, kill_tree
@@ -64,3 +64,14 @@ class WorkerProcess:
         kill_group(self.pid)
         for callback in self._on_exit:
             callback()
+
+
+def line_of(pid: int) -> Iterator[int]:
+    """A process, its parent, and so on, as far as they live."""
+    while pid > 1:
+        yield pid
+        try:
+            with open(f"/proc/{pid}/stat") as file:
+                pid = int(file.read().rpartition(")")[2].split()[1])
+        except OSError:
+            return

@@ -19,8 +19,8 @@ _REQUEST, _ANSWER = struct.Struct("=QII iIQ 6Q"), struct.Struct("=QqiI")
 _RECEIVE, _SEND = 0xC0502100, 0xC0182101
 _MOST_A_MINUTE = 20  # of one sandbox's refusals that are told of
 
-# sandbox, system call
-OnRefusal = Callable[[str, str], None]
+# name of who put the filter up, process, system call
+OnRefusal = Callable[[str, int, str], None]
 
 
 class Refusals:
@@ -52,18 +52,19 @@ class Refusals:
         request = bytearray(_REQUEST.size)
         with contextlib.suppress(OSError):  # who asked is gone
             fcntl.ioctl(descriptor, _RECEIVE, request)
-            identity, _, _, number, *_ = _REQUEST.unpack(request)
+            identity, pid, _, number, *_ = _REQUEST.unpack(request)
+            # Told before it goes on: it is still there to be found.
+            self._tell(self._listeners[descriptor], pid, self._names.get(number, "clone"))
             fcntl.ioctl(descriptor, _SEND, _ANSWER.pack(identity, 0, -errno.EPERM, 0))
-            self._tell(self._listeners[descriptor], self._names.get(number, "clone"))
 
-    def _tell(self, name: str, call: str) -> None:
+    def _tell(self, name: str, pid: int, call: str) -> None:
         now = time.monotonic()
         since, count = self._told.get(name, (now, 0))
         if now - since > 60.0:
             since, count = now, 0
         self._told[name] = since, count + 1
         if count < _MOST_A_MINUTE:
-            self._on_refusal(name, call)
+            self._on_refusal(name, pid, call)
 
     def _drop(self, descriptor: int) -> None:
         name = self._listeners.pop(descriptor)
