@@ -6,6 +6,7 @@ import array
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import socket
 import struct
@@ -17,6 +18,8 @@ import msgspec
 
 from slipway.workers.processes import WorkerProcess
 from slipway.workers.sandbox.launching import kill_tree
+
+logger = logging.getLogger(__name__)
 
 _CREDENTIALS = struct.Struct("3i")
 _ANCILLARY_BYTES = socket.CMSG_SPACE(_CREDENTIALS.size) + socket.CMSG_SPACE(4)
@@ -141,14 +144,17 @@ class Forker:
             return
         except OSError:
             data, ancillary = b"", []
-        message = _decoded(data)
-        if message is None:
-            for descriptor in _descriptors(ancillary):
-                os.close(descriptor)
-            self.stop()
-            self._on_lost()
-            return
-        self._handle(message, ancillary)
+        message, descriptors = _decoded(data), _descriptors(ancillary)
+        try:
+            if message is not None:
+                self._handle(message, ancillary)
+                self._listen(message.get("born"), descriptors)
+                return
+        except (KeyError, TypeError):
+            logger.warning("a process that forks others has said what is no message: %r", data[:200])
+        _close_all(descriptors)
+        self.stop()
+        self._on_lost()
 
     def _handle(self, message: dict[str, Any], ancillary: list[tuple[int, int, bytes]]) -> None:
         if "ended" in message:
@@ -158,17 +164,16 @@ class Forker:
             self._note_idleness()
         elif "born" in message:
             self._born(message["born"], _sender(ancillary))
-            self._listen(message["born"], _descriptors(ancillary))
         elif "refused" in message and (asked := self._asked.get(message["refused"])):
             if not asked[-1].done():
                 asked[-1].set_exception(_refusal(message))
 
-    def _listen(self, name: str, descriptors: list[int]) -> None:
-        for descriptor in descriptors:
-            if self.on_listener is not None:
-                self.on_listener(name, descriptor)
-            else:
-                os.close(descriptor)
+    def _listen(self, name: str | None, descriptors: list[int]) -> None:
+        """Descriptors that came with a message: one with the birth of a child; any other is closed."""
+        if name in self._children and self.on_listener is not None and len(descriptors) == 1:
+            self.on_listener(name, descriptors[0])
+        else:
+            _close_all(descriptors)
 
     def _note_idleness(self) -> None:
         if not self._children and not self._holds and self.idle_since is None:
@@ -198,6 +203,11 @@ def _sender(ancillary: list[tuple[int, int, bytes]]) -> int:
         if level == socket.SOL_SOCKET and kind == socket.SCM_CREDENTIALS:
             return int(_CREDENTIALS.unpack(data[: _CREDENTIALS.size])[0])
     raise OSError("no credentials came with the message")
+
+
+def _close_all(descriptors: list[int]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)
 
 
 def _descriptors(ancillary: list[tuple[int, int, bytes]]) -> list[int]:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from slipway.access.decisions import PLATFORM, Action, Authorizer, Resource
 from slipway.access.policies import check_policies
@@ -85,6 +89,12 @@ def test_an_organization_cannot_lift_what_the_platform_forbids() -> None:
 )
 def test_policies_that_are_wrong_are_refused_with_what_is_wrong(text: str, said: str) -> None:
     with pytest.raises(InputError, match=said):
+        check_policies(text)
+
+
+@given(st.one_of(st.text(), st.text('permitforbidwhenunless(){}principalactionresource,;"&|=<>@:. \n')))
+def test_any_text_is_taken_or_refused_with_a_reason(text: str) -> None:
+    with contextlib.suppress(InputError):
         check_policies(text)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import fcntl
 import os
@@ -34,7 +33,10 @@ class Refusals:
     def listen(self, name: str, descriptor: int) -> None:
         """Answer for the sandbox of that name, until its last process has ended."""
         self._listeners[descriptor] = name
-        asyncio.get_running_loop().add_reader(descriptor, self._heard, descriptor)
+        try:
+            asyncio.get_running_loop().add_reader(descriptor, self._heard, descriptor)
+        except OSError:  # a file: whoever sent it runs other people's code
+            self._drop(descriptor)
 
     def close(self) -> None:
         """Listen no more: what would be refused fails then with ENOSYS."""
@@ -50,12 +52,15 @@ class Refusals:
                 self._drop(descriptor)
             return
         request = bytearray(_REQUEST.size)
-        with contextlib.suppress(OSError):  # who asked is gone
+        try:
             fcntl.ioctl(descriptor, _RECEIVE, request)
             identity, pid, _, number, *_ = _REQUEST.unpack(request)
             # Told before it goes on: it is still there to be found.
             self._tell(self._listeners[descriptor], pid, self._names.get(number, "clone"))
             fcntl.ioctl(descriptor, _SEND, _ANSWER.pack(identity, 0, -errno.EPERM, 0))
+        except OSError as error:
+            if error.errno != errno.ENOENT:  # who asked is gone; anything else: that is no listener
+                self._drop(descriptor)
 
     def _tell(self, name: str, pid: int, call: str) -> None:
         now = time.monotonic()
