@@ -47,7 +47,8 @@ class Commands:
 
 @pytest.fixture(scope="session")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    with Platform(tmp_path_factory.mktemp("cli") / "data") as platform:
+    # Streams wait for files of the tests: hence no sandboxes here.
+    with Platform(tmp_path_factory.mktemp("cli") / "data", sandbox="none") as platform:
         yield platform
 
 

@@ -36,6 +36,6 @@ def test_what_is_installed_is_the_sdk_and_readable_by_everyone(tmp_path: Path) -
         command, env={"PYTHONPATH": str(installed)}, capture_output=True, text=True, check=True
     ).stdout
 
-    assert "['AlgorithmError', 'CallError', 'InputError', 'UnsupportedError', 'call', 'model']" in said
+    assert "['AlgorithmError', 'CallError', 'InputError', 'UnsupportedError', 'call', 'model', 'secret']" in said
     assert str(installed) in said
     assert all(path.stat().st_mode & 0o004 for path in [installed, *installed.rglob("*")])
