@@ -26,6 +26,7 @@ from slipway.release.trees import make_read_only, remove_tree
 from slipway.settings import Settings
 from slipway.types import Environment
 from slipway.wire.messages import Ran
+from slipway.workers.sandbox.launching import change_owner
 
 Hardware = Literal["cpu", "cuda"]
 _LOCK_POLL_SECONDS = 0.05
@@ -115,6 +116,7 @@ class Environments:
                 await asyncio.to_thread(shutil.copyfile, requirements.file, listed)
                 command = uv.compile_command(listed, lock, interpreter.path, sources=True)
                 await tools.run_apart(owner, command, interpreter, "the requirements cannot be met")
+                await asyncio.to_thread(_check_links, scratch, interpreter)
             text = lock.read_text()
         if "file:" in text or "\n-e " in f"\n{text}":
             raise BuildFailed("the requirements lead to a file of this machine: put the package on an index")
@@ -136,12 +138,17 @@ class Environments:
             if lock:
                 listed = scratch / "lock.txt"
                 listed.write_text("".join(f"{option}\n" for option in options) + lock)
-                if await tools.need_sources(uv.install_command(new, listed), "a package cannot be installed"):
+                apart = await tools.need_sources(uv.install_command(new, listed), "a package cannot be installed")
+                if apart:
                     command = uv.install_command(new, listed, sources=True)
                     await tools.run_apart(owner, command, interpreter, "a package cannot be installed")
                 started = time.monotonic()
-                await tools.run(uv.bytecode_command(uv.python_of(new), [new / "lib"]), "")
+                command = uv.bytecode_command(uv.python_of(new), [new / "lib"])
+                # What was built there may have put anything in the place of the environment's interpreter.
+                await (tools.run_apart(owner, command, interpreter, "") if apart else tools.run(command, ""))
                 output(f"byte-compiled in {time.monotonic() - started:.1f} s")
+                if apart:
+                    await asyncio.to_thread(_check_links, new, interpreter)
             await asyncio.to_thread(_seal, new)
             broken = self._root / digest
             await asyncio.to_thread(remove_tree, broken)  # its interpreter is gone: see _is_there
@@ -191,15 +198,16 @@ class _Tools:
         ran, lines = await self._run(command, uv.environment(self._settings))
         if ran.exit_status and not any(_NO_WHEEL in line for line in lines):
             self._fail(lines, failure)
+        if ran.exit_status:
+            self._output("some packages have no wheel: they are built from their sources, in a sandbox")
         return ran.exit_status != 0
 
     async def run_apart(self, owner: str, command: list[str], interpreter: Interpreter, failure: str) -> None:
-        """Run it in the owner's sandbox, where packages are built from their sources. Raises BuildFailed."""
-        self._output("some packages have no wheel: they are built from their sources, in a sandbox")
+        """Run it in the owner's sandbox, where packages are built from their sources; `failure` as for `run`."""
         reads = uv.seen_apart(self._settings, interpreter.path)
         ran, lines = await self._run(command, uv.apart(self._settings, self._scratch), owner, reads)
-        await asyncio.to_thread(_take_back, self._scratch)
-        if ran.exit_status:
+        await asyncio.to_thread(change_owner, self._scratch, os.geteuid(), os.getegid())
+        if ran.exit_status and failure:
             self._fail(lines, failure)
 
     async def _run(
@@ -242,11 +250,14 @@ def _identity(interpreter: Interpreter) -> tuple[str, ...]:
     return interpreter.version_text, interpreter.build, interpreter.platform
 
 
-def _take_back(directory: Path) -> None:
-    """What was made in a sandbox is the platform's own again."""
+def _check_links(directory: Path, interpreter: Interpreter) -> None:
+    """Raises BuildFailed where a link that was made in a sandbox leads out of the directory: the platform would follow
+    it with rights that the sandbox did not have."""
+    allowed = Path(interpreter.path).resolve()
     for folder, folders, files in os.walk(directory):
-        for path in (folder, *(os.path.join(folder, name) for name in (*folders, *files))):
-            os.chown(path, os.geteuid(), os.getegid(), follow_symlinks=False)
+        for path in (Path(folder, name) for name in (*folders, *files)):
+            if path.is_symlink() and not path.resolve().is_relative_to(directory) and path.resolve() != allowed:
+                raise BuildFailed(f"a package has made a link that leads elsewhere: {path.relative_to(directory)}")
 
 
 def _try_lock(descriptor: int) -> bool:

@@ -11,7 +11,7 @@ from slipway.types import Resources
 from slipway.wire.messages import Ran, Run
 from slipway.workers.forkers import CannotFork, ZygoteLost
 from slipway.workers.processes import WorkerProcess
-from slipway.workers.sandbox.launching import kill_group, launch
+from slipway.workers.sandbox.launching import change_owner, kill_group, launch
 from slipway.workers.sandbox.sandboxes import Sandboxes
 from slipway.workers.turns import processors
 
@@ -55,17 +55,12 @@ class SandboxedCommand:
         async with self._sandboxes.entrance(message.owner, name, self._process, _MOST) as entrance:
             if entrance.sandbox.user is not None:
                 for directory in message.writes:
-                    await asyncio.to_thread(_give, Path(directory), entrance.sandbox.user)
+                    user = entrance.sandbox.user
+                    await asyncio.to_thread(change_owner, Path(directory), user, user)
             into = entrance.into(message.reads, message.writes, network=True)
             descriptors = {1: self._output, 2: self._output}
             given = (message.command, Path(message.directory), message.environment, descriptors, into, _NICENESS)
             await self._sandboxes.spawner.run(name, self._process, *given)
-
-
-def _give(directory: Path, user: int) -> None:
-    for folder, folders, files in os.walk(directory):
-        for path in (folder, *(os.path.join(folder, name) for name in (*folders, *files))):
-            os.chown(path, user, user, follow_symlinks=False)
 
 
 class Command:

@@ -66,6 +66,13 @@ def worker_environment(runtime: Path, **more: str) -> dict[str, str]:
     return {**passed, **_ONE_THREAD, **own, **more}
 
 
+def change_owner(directory: Path, user: int, group: int) -> None:
+    """Give a directory and all in it to a user, on its way into a sandbox or back; links are not followed."""
+    for folder, folders, files in os.walk(directory):
+        for path in (folder, *(os.path.join(folder, name) for name in (*folders, *files))):
+            os.chown(path, user, group, follow_symlinks=False)
+
+
 def kill_tree(pid: int) -> None:
     """Kill a living process and everything in its group."""
     kill_group(pid)
